@@ -1,0 +1,2 @@
+//! bcs-storage.
+fn main() {}
