@@ -1,3 +1,16 @@
 //! What all BCS daemons share (spec: common.md): configuration, logs, TLS, secrets, service registries,
 //! the HTTP server with the BCS envelope, metrics and shutdown. It knows no service.
 
+pub mod build_constants;
+pub mod certs;
+pub mod config;
+pub mod http;
+pub mod ini;
+pub mod logs;
+pub mod metrics;
+pub mod pidfile;
+pub mod registry;
+pub mod secret;
+pub mod shutdown;
+pub mod tls;
+pub mod version;
