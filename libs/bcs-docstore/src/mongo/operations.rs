@@ -13,7 +13,7 @@ use crate::matcher::matches;
 use crate::project::project;
 use crate::{
     Bson, Document, DocumentDatabase, Error, Filter, Find, Index, JsonDocuments, Order, Path, Render, Result,
-    Subscription, Upsert, doc, json,
+    Subscription, Upsert, doc, json, update,
 };
 
 /// How many ids go into one command: far below the 16 MB that one may have, with ids of any usual size.
@@ -99,6 +99,7 @@ impl DocumentDatabase for MongoDatabase {
     }
 
     async fn update_many(&self, collection: &str, filter: &Filter, set: Document) -> Result<u64> {
+        update::check(&set)?;
         let target = self.collection(collection)?;
         let update = doc! { "$set": set };
         let write = async {
