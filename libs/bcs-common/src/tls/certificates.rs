@@ -72,7 +72,7 @@ pub(super) fn identity(
 }
 
 /// The certificates in PEM text. Those with headers are skipped, as in the original.
-fn certificates(file: &[u8]) -> Vec<CertificateDer<'static>> {
+pub(super) fn certificates(file: &[u8]) -> Vec<CertificateDer<'static>> {
     pem::blocks(file)
         .into_iter()
         .filter(|block| block.label == "CERTIFICATE" && block.headers.is_empty())
