@@ -11,23 +11,26 @@ mod pem;
 mod signature;
 #[cfg(test)]
 mod tests;
-mod verify;
+mod verify_client;
+mod verify_server;
+mod x509;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use rustls::server::NoClientAuth;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, ServerConfig};
 
 pub use error::{FileError, TlsError};
 pub use key::KeyError;
-pub use verify::Verify;
+pub use verify_server::Verify;
 
 use crate::build_constants;
 use certificates::{authorities, identity};
-use verify::{AnyCertificate, SignedByAuthority};
+use verify_server::AnyCertificate;
 
 /// The configuration keys that name the files, for messages.
 #[derive(Debug, Clone, Copy)]
@@ -141,12 +144,12 @@ pub fn server_config(tls: &ServerTls, alpn: &[&str]) -> Result<Arc<ServerConfig>
         .ok_or(TlsError::NotSet(keys.cert))?;
     let key_file = tls.key_file.as_deref().ok_or(TlsError::NotSet(keys.key))?;
     let identity = identity(keys, cert_file, key_file, &tls.key_password, &provider)?;
-    let client_verifier = match tls.ca_file.as_deref() {
+    let client_verifier: Arc<dyn ClientCertVerifier> = match tls.ca_file.as_deref() {
         None => Arc::new(NoClientAuth),
-        Some(path) => {
-            let roots = authorities(keys, path)?.roots;
-            WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider)).build()?
-        }
+        Some(path) => Arc::new(verify_client::SignedByAuthority::new(
+            authorities(keys, path)?,
+            &provider,
+        )?),
     };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -190,7 +193,7 @@ fn server_verifier(
     match (tls.verify, authorities) {
         (Some(Verify::None), _) | (None, None) => Ok(Arc::new(AnyCertificate { algorithms })),
         (Some(Verify::Chain | Verify::Full), None) => Err(TlsError::NoAuthority(keys.ca)),
-        (verify, Some(authorities)) => Ok(Arc::new(SignedByAuthority {
+        (verify, Some(authorities)) => Ok(Arc::new(verify_server::SignedByAuthority {
             authorities,
             check_name: verify == Some(Verify::Full),
             algorithms,

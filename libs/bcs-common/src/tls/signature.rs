@@ -1,4 +1,4 @@
-//! Checks that a server holds the key of its certificate, for certificates of any X.509 version (common.md 2.2).
+//! Checks that a peer holds the key of its certificate, for certificates of any X.509 version (common.md 2.2).
 //!
 //! The functions of rustls that take a certificate refuse version 1, so the public key is taken out here and the
 //! signature is checked with the bare key.
@@ -7,8 +7,9 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use rustls::{CertificateError, DigitallySignedStruct, Error};
-use x509_parser::asn1_rs::{FromDer, Sequence};
 use x509_parser::parse_x509_certificate;
+
+use super::x509;
 
 /// Checks the signature of a TLS 1.3 handshake.
 pub(super) fn verify_tls13(
@@ -32,7 +33,7 @@ pub(super) fn verify_tls12(
 ) -> Result<HandshakeSignatureValid, Error> {
     let (_, certificate) = parse_x509_certificate(certificate).map_err(|_| bad_encoding())?;
     let key = certificate.public_key();
-    let key_algorithm = key_algorithm(key.raw).ok_or_else(bad_encoding)?;
+    let key_algorithm = x509::key_algorithm(key.raw).ok_or_else(bad_encoding)?;
     algorithms
         .mapping
         .iter()
@@ -46,13 +47,6 @@ pub(super) fn verify_tls12(
         })
         .map(|()| HandshakeSignatureValid::assertion())
         .ok_or_else(|| CertificateError::BadSignature.into())
-}
-
-/// The content of the `AlgorithmIdentifier` in a `SubjectPublicKeyInfo`, without tag and length.
-fn key_algorithm(key: &[u8]) -> Option<Vec<u8>> {
-    let (_, key) = Sequence::from_der(key).ok()?;
-    let (_, algorithm) = Sequence::from_der(&key.content).ok()?;
-    Some(algorithm.content.into_owned())
 }
 
 fn bad_encoding() -> Error {

@@ -40,6 +40,23 @@ fn client_certificates_of_another_ca_or_for_servers_are_refused() {
 }
 
 #[test]
+fn x509_v1_client_certificates_are_accepted_from_the_ca_only() {
+    let files = fixtures();
+    let (_dir, others) = installation(&[]);
+    let server = server(&files, Some(&files.ca));
+    let foreign = server_of(&files.server, &files.server_key, Some(&others.ca));
+    for kind in ["rsa", "ec"] {
+        let cert = fixture(&format!("v1-{kind}.pem"));
+        let key = fixture(&format!("v1-{kind}-key.pem"));
+        let client = client_with(&cert, &key);
+        let outcome = connect(&client, &server, "bcs").accepted();
+        assert_eq!(outcome.client_certificates, 1);
+        let reason = connect(&client, &foreign, "bcs").refused_by_server();
+        assert!(reason.contains("UnknownIssuer"), "{reason}");
+    }
+}
+
+#[test]
 fn generated_certificates_work_like_those_of_the_guide() {
     let (_dir, files) = installation(&["bcs.example", "127.0.0.1"]);
     let server = server(&files, Some(&files.ca));

@@ -3,7 +3,7 @@
 //! The certificates in `testdata` were made with the commands of the install guide: `cfssl gencert -initca
 //! ca-csr.json`, then `cfssl gencert -ca=bcs-ca.pem -ca-key=bcs-ca-key.pem -config=ca-config.json -profile=server
 //! ca-csr.json` and the same for `client`. So all three have the same name. `v1-*` are signed by that CA with
-//! `openssl x509 -req`, which makes X.509 v1.
+//! `openssl ca` without extensions, which makes X.509 v1.
 
 use std::error::Error as _;
 use std::fs;

@@ -1,5 +1,10 @@
 //! What clients check of servers.
 
+use std::time::Duration;
+
+use rustls::CertificateError;
+use rustls::pki_types::{CertificateDer, UnixTime};
+
 use super::*;
 
 #[test]
@@ -57,25 +62,58 @@ fn a_client_certificate_is_no_server_certificate() {
 }
 
 #[test]
-fn x509_v1_servers_pass_none_and_are_named_otherwise() {
+fn x509_v1_servers_pass_chain_but_not_full() {
     let files = fixtures();
+    let (_dir, others) = installation(&[]);
     for kind in ["rsa", "ec"] {
         let cert = fixture(&format!("v1-{kind}.pem"));
         let key = fixture(&format!("v1-{kind}-key.pem"));
         let server = server_of(&cert, &key, None);
-        for client in versions(&files, Verify::None) {
-            connect(&client, &server, "old").accepted();
+        for verify in [Verify::None, Verify::Chain] {
+            for client in versions(&files, verify) {
+                connect(&client, &server, "old").accepted();
+            }
         }
-        for client in versions(&files, Verify::Chain) {
+        for client in versions(&files, Verify::Full) {
             let reason = connect(&client, &server, "old").refused_by_client();
-            assert!(
-                reason.contains(
-                    "of old is refused: it is an X.509 v1 certificate; set tls_verify to \"none\""
-                ),
-                "{reason}"
-            );
+            assert!(reason.contains("X.509 v1 has no host names"), "{reason}");
+            assert!(reason.contains("set tls_verify to \"chain\""), "{reason}");
+        }
+        for client in versions(&others, Verify::Chain) {
+            let reason = connect(&client, &server, "old").refused_by_client();
+            assert!(reason.contains("no configured CA signed it"), "{reason}");
         }
     }
+}
+
+#[test]
+fn x509_v1_is_checked_for_signer_signature_and_time() {
+    let files = fixtures();
+    let read = |path: &Path| certificates::certificates(&fs::read(path).unwrap()).remove(0);
+    let authority = read(&files.ca);
+    let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+    let check = |certificate: &CertificateDer<'_>, authority: &CertificateDer<'_>, now: u64| {
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
+        let authorities = [authority.clone()];
+        x509::check_version_1(certificate, &authorities, now, algorithms.all)
+    };
+    let certificate = read(&fixture("v1-rsa.pem"));
+    // Seconds of the years 2000, 2050 and 2200.
+    let [before, during, after] = [946_684_800, 2_524_608_000, 7_258_118_400];
+    check(&certificate, &authority, during).unwrap();
+    for now in [before, after] {
+        let error = check(&certificate, &authority, now)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("certificate expired") || error.contains("not valid yet"));
+    }
+
+    let unknown = Err(CertificateError::UnknownIssuer.into());
+    // Another CA of the same name: the server certificate has it, and did not sign.
+    assert_eq!(check(&certificate, &read(&files.server), during), unknown);
+    let mut forged = certificate.to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(check(&forged.into(), &authority, during), unknown);
 }
 
 #[test]

@@ -10,11 +10,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 use x509_parser::parse_x509_certificate;
-use x509_parser::x509::X509Version;
 
 use super::certificates::Authorities;
 use super::error::TlsError;
-use super::signature;
+use super::{signature, x509};
 
 /// What a client checks of a server's certificate: the configuration key `tls_verify`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +60,14 @@ impl SignedByAuthority {
         if !self.check_name && self.is_authority(end_entity, now) {
             return Ok(());
         }
+        if x509::is_version_1(end_entity) {
+            let authorities = &self.authorities.certificates;
+            x509::check_version_1(end_entity, authorities, now, self.algorithms.all)?;
+            return match self.check_name {
+                true => Err(CertificateError::NotValidForName.into()),
+                false => Ok(()),
+            };
+        }
         let certificate = ParsedCertificate::try_from(end_entity)?;
         verify_server_cert_signed_by_trust_anchor(
             &certificate,
@@ -82,11 +89,8 @@ impl SignedByAuthority {
             .iter()
             .any(|authority| authority == certificate);
         is_configured
-            && parse_x509_certificate(certificate).is_ok_and(|(_, certificate)| {
-                let validity = certificate.validity();
-                let now = now.as_secs().cast_signed();
-                (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now)
-            })
+            && parse_x509_certificate(certificate)
+                .is_ok_and(|(_, certificate)| x509::check_validity(&certificate, now).is_ok())
     }
 }
 
@@ -101,7 +105,7 @@ impl ServerCertVerifier for SignedByAuthority {
     ) -> Result<ServerCertVerified, Error> {
         match self.check(end_entity, intermediates, server_name, now) {
             Ok(()) => Ok(ServerCertVerified::assertion()),
-            Err(error) => Err(Refusal::new(server_name, end_entity, error).into()),
+            Err(error) => Err(Refusal::new(server_name, error).into()),
         }
     }
 
@@ -178,18 +182,20 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn new(peer: &ServerName<'_>, certificate: &CertificateDer<'_>, error: Error) -> Self {
+    fn new(peer: &ServerName<'_>, error: Error) -> Self {
         const ANY: &str = "set tls_verify to \"none\" to accept any certificate";
         const CHAIN: &str = "set tls_verify to \"chain\" to accept any name";
         let (reason, remedy) = match error {
             Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
                 ("no configured CA signed it".to_owned(), ANY)
             }
-            Error::InvalidCertificate(
-                reason @ (CertificateError::NotValidForName
-                | CertificateError::NotValidForNameContext { .. }),
-            ) => (reason.to_string(), CHAIN),
-            _ if is_version_1(certificate) => ("it is an X.509 v1 certificate".to_owned(), ANY),
+            // rustls gives the names too; this one is ours.
+            Error::InvalidCertificate(CertificateError::NotValidForName) => {
+                ("X.509 v1 has no host names".to_owned(), CHAIN)
+            }
+            Error::InvalidCertificate(reason @ CertificateError::NotValidForNameContext { .. }) => {
+                (reason.to_string(), CHAIN)
+            }
             Error::InvalidCertificate(CertificateError::Other(OtherError(reason))) => {
                 (reason.to_string(), ANY)
             }
@@ -202,11 +208,6 @@ impl Refusal {
             remedy,
         }
     }
-}
-
-fn is_version_1(certificate: &CertificateDer<'_>) -> bool {
-    parse_x509_certificate(certificate)
-        .is_ok_and(|(_, certificate)| certificate.version() == X509Version::V1)
 }
 
 impl fmt::Display for Refusal {
