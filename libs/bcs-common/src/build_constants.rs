@@ -17,58 +17,34 @@ pub const CLIENT_CERT_PWD: &str = "bcs_client_cert_pwd";
 
 /// User of the ZooKeeper digest (`bcs_zk_client_user`).
 pub fn zookeeper_client_user() -> String {
-    choose(
-        env::var("bcs_zk_client_user").ok(),
-        option_env!("bcs_zk_client_user"),
-        "bcsce",
-    )
+    choose(env::var("bcs_zk_client_user").ok(), option_env!("bcs_zk_client_user"), "bcsce")
 }
 
 /// Password of the ZooKeeper digest (`bcs_zk_client_pwd`).
 pub fn zookeeper_client_pwd() -> String {
-    choose(
-        env::var("bcs_zk_client_pwd").ok(),
-        option_env!("bcs_zk_client_pwd"),
-        "bcsce@community2019",
-    )
+    choose(env::var("bcs_zk_client_pwd").ok(), option_env!("bcs_zk_client_pwd"), "bcsce@community2019")
 }
 
 /// Key of encrypted configuration values, 24 bytes when it is usable (`bcs_encryption_key`).
 pub fn encryption_key() -> String {
-    choose(
-        env::var(ENCRYPTION_KEY).ok(),
-        option_env!("bcs_encryption_key"),
-        "!@#^&*()1qaz@WSX3ed84RFV",
-    )
+    choose(env::var(ENCRYPTION_KEY).ok(), option_env!("bcs_encryption_key"), "!@#^&*()1qaz@WSX3ed84RFV")
 }
 
 /// Password of encrypted server private keys; empty: none (`bcs_server_cert_pwd`).
 pub fn server_cert_pwd() -> String {
-    choose(
-        env::var(SERVER_CERT_PWD).ok(),
-        option_env!("bcs_server_cert_pwd"),
-        "",
-    )
+    choose(env::var(SERVER_CERT_PWD).ok(), option_env!("bcs_server_cert_pwd"), "")
 }
 
 /// Password of encrypted client private keys; empty: none (`bcs_client_cert_pwd`).
 pub fn client_cert_pwd() -> String {
-    choose(
-        env::var(CLIENT_CERT_PWD).ok(),
-        option_env!("bcs_client_cert_pwd"),
-        "",
-    )
+    choose(env::var(CLIENT_CERT_PWD).ok(), option_env!("bcs_client_cert_pwd"), "")
 }
 
 /// An empty variable counts as unset: build scripts export all of them, filled or not.
 fn choose(at_run: Option<String>, at_build: Option<&str>, community: &str) -> String {
     at_run
         .filter(|value| !value.is_empty())
-        .or_else(|| {
-            at_build
-                .filter(|value| !value.is_empty())
-                .map(str::to_owned)
-        })
+        .or_else(|| at_build.filter(|value| !value.is_empty()).map(str::to_owned))
         .unwrap_or_else(|| community.to_owned())
 }
 

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize, date_time_ymd,
 };
 use thiserror::Error;
 
@@ -94,14 +94,7 @@ impl CertFiles {
 
     /// All six files.
     pub fn all(&self) -> [&Path; 6] {
-        [
-            &self.ca,
-            &self.ca_key,
-            &self.server,
-            &self.server_key,
-            &self.client,
-            &self.client_key,
-        ]
+        [&self.ca, &self.ca_key, &self.server, &self.server_key, &self.client, &self.client_key]
     }
 }
 
@@ -112,10 +105,7 @@ pub fn generate(hosts: &[String]) -> Result<Certs, CertsError> {
     let mut ca_params = params(CA_COMMON_NAME, &[])?;
     ca_params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     ca_params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let ca = Pair {
-        cert: ca_params.self_signed(&ca_key)?.pem(),
-        key: ca_key.serialize_pem(),
-    };
+    let ca = Pair { cert: ca_params.self_signed(&ca_key)?.pem(), key: ca_key.serialize_pem() };
     let issuer = Issuer::new(ca_params, ca_key);
     Ok(Certs {
         server: leaf(&issuer, hosts, ExtendedKeyUsagePurpose::ServerAuth)?,
@@ -124,24 +114,14 @@ pub fn generate(hosts: &[String]) -> Result<Certs, CertsError> {
     })
 }
 
-fn leaf(
-    issuer: &Issuer<'_, KeyPair>,
-    hosts: &[String],
-    purpose: ExtendedKeyUsagePurpose,
-) -> Result<Pair, CertsError> {
+fn leaf(issuer: &Issuer<'_, KeyPair>, hosts: &[String], purpose: ExtendedKeyUsagePurpose) -> Result<Pair, CertsError> {
     let key = new_key()?;
     let mut params = params(COMMON_NAME, hosts)?;
     params.is_ca = IsCa::ExplicitNoCa;
     params.use_authority_key_identifier_extension = true;
-    params.key_usages = vec![
-        KeyUsagePurpose::DigitalSignature,
-        KeyUsagePurpose::KeyEncipherment,
-    ];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
     params.extended_key_usages = vec![purpose];
-    Ok(Pair {
-        cert: params.signed_by(&key, issuer)?.pem(),
-        key: key.serialize_pem(),
-    })
+    Ok(Pair { cert: params.signed_by(&key, issuer)?.pem(), key: key.serialize_pem() })
 }
 
 fn params(common_name: &str, hosts: &[String]) -> Result<CertificateParams, CertsError> {
@@ -152,9 +132,7 @@ fn params(common_name: &str, hosts: &[String]) -> Result<CertificateParams, Cert
     name.push(DnType::OrganizationName, "TX");
     name.push(DnType::OrganizationalUnitName, "CA");
     name.push(DnType::CommonName, common_name);
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut params = CertificateParams::new(hosts)?;
     params.distinguished_name = name;
     params.not_before = date_time_ymd(1970, 1, 1) + now.saturating_sub(BACKDATE);
@@ -163,10 +141,7 @@ fn params(common_name: &str, hosts: &[String]) -> Result<CertificateParams, Cert
 }
 
 fn new_key() -> Result<KeyPair, CertsError> {
-    Ok(KeyPair::generate_rsa_for(
-        &PKCS_RSA_SHA256,
-        RsaKeySize::_2048,
-    )?)
+    Ok(KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?)
 }
 
 impl Certs {
@@ -193,10 +168,7 @@ impl Certs {
 }
 
 fn create(path: &Path, action: impl FnOnce() -> io::Result<()>) -> Result<(), CertsError> {
-    action().map_err(|source| CertsError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    action().map_err(|source| CertsError::Write { path: path.to_owned(), source })
 }
 
 /// An old file is removed, not overwritten: it may be readable by others, and stay so.
@@ -205,11 +177,7 @@ fn replace(path: &Path, content: &str, mode: u32) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(content.as_bytes())?;
     file.sync_all()
 }
@@ -234,10 +202,7 @@ mod tests {
         assert!(ca.is_ca());
         for leaf in [&server, &client] {
             assert_eq!(leaf.issuer(), ca.subject());
-            assert_eq!(
-                leaf.subject().to_string(),
-                "C=CN, ST=GD, L=SZ, O=TX, OU=CA, CN=bcs"
-            );
+            assert_eq!(leaf.subject().to_string(), "C=CN, ST=GD, L=SZ, O=TX, OU=CA, CN=bcs");
             let validity = leaf.validity();
             let seconds = validity.not_after.timestamp() - validity.not_before.timestamp();
             assert_eq!(seconds, 43_800 * 3600 + 300);
@@ -252,10 +217,7 @@ mod tests {
         let names = server.subject_alternative_name().unwrap().unwrap();
         assert_eq!(
             names.value.general_names,
-            [
-                GeneralName::DNSName("bcs.example"),
-                GeneralName::IPAddress(&[10, 0, 0, 1])
-            ]
+            [GeneralName::DNSName("bcs.example"), GeneralName::IPAddress(&[10, 0, 0, 1])]
         );
         assert!(client.subject_alternative_name().unwrap().is_none());
     }
@@ -280,14 +242,8 @@ mod tests {
 
         certs.write(&dir, true).unwrap();
         assert_eq!(fs::read_to_string(&files.ca).unwrap(), certs.ca.cert);
-        assert_eq!(
-            fs::read_to_string(&files.client_key).unwrap(),
-            certs.client.key
-        );
-        let mode = fs::metadata(&files.client_key)
-            .unwrap()
-            .permissions()
-            .mode();
+        assert_eq!(fs::read_to_string(&files.client_key).unwrap(), certs.client.key);
+        let mode = fs::metadata(&files.client_key).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 

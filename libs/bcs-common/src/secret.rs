@@ -63,9 +63,7 @@ pub fn decrypt_with_key(key: &[u8], encrypted: &str) -> Result<String, SecretErr
     if bytes.len() % BLOCK_SIZE != 0 {
         return Err(SecretError::NotBlocks(bytes.len()));
     }
-    let plain = cipher
-        .decrypt_padded_vec::<Pkcs7>(&bytes)
-        .map_err(|_| SecretError::WrongKey)?;
+    let plain = cipher.decrypt_padded_vec::<Pkcs7>(&bytes).map_err(|_| SecretError::WrongKey)?;
     String::from_utf8(plain).map_err(|_| SecretError::WrongKey)
 }
 
@@ -84,17 +82,12 @@ mod tests {
     use super::*;
 
     const COMMUNITY_KEY: &[u8] = b"!@#^&*()1qaz@WSX3ed84RFV";
-    const DSN: &str =
-        "root:123456@tcp(127.0.0.1:3306)/bke_core?charset=utf8mb4&parseTime=True&loc=Local";
+    const DSN: &str = "root:123456@tcp(127.0.0.1:3306)/bke_core?charset=utf8mb4&parseTime=True&loc=Local";
 
     #[test]
     fn agrees_with_the_vectors_of_the_original() {
         let vectors: [(&[u8], &str, &str); 5] = [
-            (
-                b"abcdefghijklmnopqrstuvwx",
-                "abcdefgjijklmn",
-                "zcFPUJrrEwLzz09Ywjx4Bw==",
-            ),
+            (b"abcdefghijklmnopqrstuvwx", "abcdefgjijklmn", "zcFPUJrrEwLzz09Ywjx4Bw=="),
             (COMMUNITY_KEY, "", "ntd6cd6euos="),
             (COMMUNITY_KEY, "bcs", "LK9s4asAj80="),
             (COMMUNITY_KEY, "12345678", "NBaxGuO7R9nvVfclC1K4ww=="),

@@ -20,15 +20,10 @@ enum CryptError {
 }
 
 /// Prints the result as the original does.
-pub fn run(
-    command: &CryptCommand,
-    stdin: &mut impl Read,
-    stdout: &mut impl Write,
-) -> Result<(), Box<dyn Error>> {
+pub fn run(command: &CryptCommand, stdin: &mut impl Read, stdout: &mut impl Write) -> Result<(), Box<dyn Error>> {
     match command {
         CryptCommand::Encrypt { text } => {
-            let encrypted =
-                secret::encrypt(&argument(text, stdin)?).map_err(CryptError::Encrypt)?;
+            let encrypted = secret::encrypt(&argument(text, stdin)?).map_err(CryptError::Encrypt)?;
             writeln!(stdout, "Encrypt text: {encrypted}")?;
         }
         CryptCommand::Decrypt { base64 } => {
@@ -46,11 +41,7 @@ fn argument(value: &str, stdin: &mut impl Read) -> Result<String, Box<dyn Error>
     }
     let mut text = String::new();
     stdin.read_to_string(&mut text)?;
-    let line_end = if text.ends_with("\r\n") {
-        2
-    } else {
-        usize::from(text.ends_with('\n'))
-    };
+    let line_end = if text.ends_with("\r\n") { 2 } else { usize::from(text.ends_with('\n')) };
     text.truncate(text.len() - line_end);
     Ok(text)
 }
@@ -81,10 +72,7 @@ mod tests {
     #[test]
     fn prints_what_cryptool_prints() {
         let value = secret::encrypt("bcs").unwrap();
-        assert_eq!(
-            encrypt("bcs", "").unwrap(),
-            format!("Encrypt text: {value}\n")
-        );
+        assert_eq!(encrypt("bcs", "").unwrap(), format!("Encrypt text: {value}\n"));
         assert_eq!(decrypt(&value, "").unwrap(), "Original text: bcs\n");
     }
 
@@ -92,10 +80,7 @@ mod tests {
     fn a_dash_reads_standard_input() {
         let value = secret::encrypt("bcs").unwrap();
         for stdin in ["bcs", "bcs\n", "bcs\r\n"] {
-            assert_eq!(
-                encrypt("-", stdin).unwrap(),
-                format!("Encrypt text: {value}\n")
-            );
+            assert_eq!(encrypt("-", stdin).unwrap(), format!("Encrypt text: {value}\n"));
         }
         let stdin = format!("{value}\n");
         assert_eq!(decrypt("-", &stdin).unwrap(), "Original text: bcs\n");

@@ -27,17 +27,12 @@ pub(super) struct Authorities {
 pub(super) fn authorities(keys: &ConfigKeys, path: &Path) -> Result<Authorities, TlsError> {
     read(keys.ca, path, |file| {
         let mut roots = RootCertStore::empty();
-        let certificates: Vec<_> = certificates(file)
-            .into_iter()
-            .filter(|certificate| roots.add(certificate.clone()).is_ok())
-            .collect();
+        let certificates: Vec<_> =
+            certificates(file).into_iter().filter(|certificate| roots.add(certificate.clone()).is_ok()).collect();
         if certificates.is_empty() {
             return Err(FileError::NoAuthority);
         }
-        Ok(Authorities {
-            roots: Arc::new(roots),
-            certificates,
-        })
+        Ok(Authorities { roots: Arc::new(roots), certificates })
     })
 }
 
@@ -60,15 +55,13 @@ pub(super) fn identity(
     let key = read(keys.key, key_file, |file| {
         let key = key::load(file, key_password, keys.password, provider.key_provider)?;
         match key.public_key() {
-            Some(of_key) if of_key.as_ref() != public_key => Err(FileError::KeyMismatch {
-                certificate: cert_file.to_owned(),
-            }),
+            Some(of_key) if of_key.as_ref() != public_key => {
+                Err(FileError::KeyMismatch { certificate: cert_file.to_owned() })
+            }
             _ => Ok(key),
         }
     })?;
-    Ok(Arc::new(SingleCertAndKey::from(CertifiedKey::new(
-        chain, key,
-    ))))
+    Ok(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key))))
 }
 
 /// The certificates in PEM text. Those with headers are skipped, as in the original.
@@ -86,12 +79,9 @@ fn read<T>(
     path: &Path,
     parse: impl FnOnce(&[u8]) -> Result<T, FileError>,
 ) -> Result<T, TlsError> {
-    fs::read(path)
-        .map_err(FileError::from)
-        .and_then(|file| parse(&file))
-        .map_err(|source| TlsError::File {
-            config_key,
-            path: path.to_owned(),
-            source,
-        })
+    fs::read(path).map_err(FileError::from).and_then(|file| parse(&file)).map_err(|source| TlsError::File {
+        config_key,
+        path: path.to_owned(),
+        source,
+    })
 }

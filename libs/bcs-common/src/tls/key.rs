@@ -65,9 +65,7 @@ pub(super) fn load(
 fn select(blocks: Vec<Block>, password: &str) -> Option<Block> {
     let mut blocks = blocks.into_iter().peekable();
     let first = blocks.next_if(|block| !password.is_empty() && block.header("DEK-Info").is_some());
-    first.or_else(|| {
-        blocks.find(|block| block.label == "PRIVATE KEY" || block.label.ends_with(" PRIVATE KEY"))
-    })
+    first.or_else(|| blocks.find(|block| block.label == "PRIVATE KEY" || block.label.ends_with(" PRIVATE KEY")))
 }
 
 /// The DER of the key in `block`.
@@ -93,14 +91,11 @@ fn decrypt(block: Block, password: &str, password_name: &'static str) -> Result<
 fn decrypt_pkcs8(der: &[u8], password: &str) -> Result<Vec<u8>, KeyError> {
     use pkcs8::{Error, pkcs5};
 
-    let info =
-        EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| KeyError::UnknownPkcs8Encryption)?;
+    let info = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| KeyError::UnknownPkcs8Encryption)?;
     match info.decrypt(password) {
         Ok(document) => Ok(document.as_bytes().to_vec()),
         // What is decrypted with a wrong password may have a good padding, but then it is no key.
-        Err(Error::EncryptedPrivateKey(pkcs5::Error::DecryptFailed) | Error::Asn1(_)) => {
-            Err(KeyError::WrongPassword)
-        }
+        Err(Error::EncryptedPrivateKey(pkcs5::Error::DecryptFailed) | Error::Asn1(_)) => Err(KeyError::WrongPassword),
         Err(_) => Err(KeyError::UnknownPkcs8Encryption),
     }
 }
@@ -112,10 +107,7 @@ fn parse(der: &[u8], provider: &dyn KeyProvider) -> Result<Arc<dyn SigningKey>, 
         PrivateKeyDer::Pkcs8(der.to_vec().into()),
         PrivateKeyDer::Sec1(der.to_vec().into()),
     ];
-    forms
-        .into_iter()
-        .find_map(|form| provider.load_private_key(form).ok())
-        .ok_or(KeyError::Unsupported)
+    forms.into_iter().find_map(|form| provider.load_private_key(form).ok()).ok_or(KeyError::Unsupported)
 }
 
 #[cfg(test)]

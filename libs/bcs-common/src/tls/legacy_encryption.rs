@@ -34,9 +34,7 @@ where
     let salt = iv.get(..SALT_SIZE).ok_or(KeyError::DekInfo)?;
     let key = derive_key(password, salt, C::key_size());
     let cipher = C::new_from_slices(&key, iv).map_err(|_| KeyError::DekInfo)?;
-    cipher
-        .decrypt_padded_vec::<Pkcs7>(data)
-        .map_err(|_| KeyError::WrongPassword)
+    cipher.decrypt_padded_vec::<Pkcs7>(data).map_err(|_| KeyError::WrongPassword)
 }
 
 /// OpenSSL's `EVP_BytesToKey` with one round of MD5: each digest covers the one before it, the password and the salt.
@@ -44,12 +42,7 @@ fn derive_key(password: &[u8], salt: &[u8], size: usize) -> Vec<u8> {
     let mut key = Vec::with_capacity(size + 16);
     let mut digest = Vec::new();
     while key.len() < size {
-        digest = Md5::new()
-            .chain_update(&digest)
-            .chain_update(password)
-            .chain_update(salt)
-            .finalize()
-            .to_vec();
+        digest = Md5::new().chain_update(&digest).chain_update(password).chain_update(salt).finalize().to_vec();
         key.extend_from_slice(&digest);
     }
     key.truncate(size);
@@ -57,13 +50,10 @@ fn derive_key(password: &[u8], salt: &[u8], size: usize) -> Vec<u8> {
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|digit| digit.to_digit(16).and_then(|value| value.try_into().ok()))
-        .collect();
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|digit| digit.to_digit(16).and_then(|value| value.try_into().ok())).collect();
     let (pairs, rest) = digits.as_deref()?.as_chunks::<2>();
-    rest.is_empty()
-        .then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
 #[cfg(test)]
@@ -89,14 +79,8 @@ mod tests {
     #[test]
     fn derives_the_keys_of_the_vector_files() {
         for (iv, key) in [
-            (
-                "E06225D5E3EB878E1891F81E89343D27",
-                "0de18988c4a92b79a91133ecf9e07faa7ff7a480016f97c79fd682f0d4ea9a85",
-            ),
-            (
-                "C0C75F57E875B06F",
-                "05af9f0bd4d3c3e67b4c840412a84c26892f9d69a8e33f40",
-            ),
+            ("E06225D5E3EB878E1891F81E89343D27", "0de18988c4a92b79a91133ecf9e07faa7ff7a480016f97c79fd682f0d4ea9a85"),
+            ("C0C75F57E875B06F", "05af9f0bd4d3c3e67b4c840412a84c26892f9d69a8e33f40"),
         ] {
             let salt = hex(iv).unwrap();
             let derived = derive_key(b"bcs-test", &salt[..SALT_SIZE], key.len() / 2);

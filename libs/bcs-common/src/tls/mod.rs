@@ -138,18 +138,12 @@ pub fn install_provider() {
 pub fn server_config(tls: &ServerTls, alpn: &[&str]) -> Result<Arc<ServerConfig>, TlsError> {
     let keys = &tls.config_keys;
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let cert_file = tls
-        .cert_file
-        .as_deref()
-        .ok_or(TlsError::NotSet(keys.cert))?;
+    let cert_file = tls.cert_file.as_deref().ok_or(TlsError::NotSet(keys.cert))?;
     let key_file = tls.key_file.as_deref().ok_or(TlsError::NotSet(keys.key))?;
     let identity = identity(keys, cert_file, key_file, &tls.key_password, &provider)?;
     let client_verifier: Arc<dyn ClientCertVerifier> = match tls.ca_file.as_deref() {
         None => Arc::new(NoClientAuth),
-        Some(path) => Arc::new(verify_client::SignedByAuthority::new(
-            authorities(keys, path)?,
-            &provider,
-        )?),
+        Some(path) => Arc::new(verify_client::SignedByAuthority::new(authorities(keys, path)?, &provider)?),
     };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -179,17 +173,10 @@ pub fn client_config(tls: &ClientTls, alpn: &[&str]) -> Result<Arc<ClientConfig>
 }
 
 /// The CA file must be usable even if nothing is checked against it, as in the original.
-fn server_verifier(
-    tls: &ClientTls,
-    provider: &CryptoProvider,
-) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+fn server_verifier(tls: &ClientTls, provider: &CryptoProvider) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
     let keys = &tls.config_keys;
     let algorithms = provider.signature_verification_algorithms;
-    let authorities = tls
-        .ca_file
-        .as_deref()
-        .map(|path| authorities(keys, path))
-        .transpose()?;
+    let authorities = tls.ca_file.as_deref().map(|path| authorities(keys, path)).transpose()?;
     match (tls.verify, authorities) {
         (Some(Verify::None), _) | (None, None) => Ok(Arc::new(AnyCertificate { algorithms })),
         (Some(Verify::Chain | Verify::Full), None) => Err(TlsError::NoAuthority(keys.ca)),

@@ -8,10 +8,8 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 /// Go ignores set bits after the last byte, so a key that worked there must work here.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
-);
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// One PEM block that was read without errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +25,7 @@ pub(super) struct Block {
 impl Block {
     /// The value of a header; names are compared exactly.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -71,15 +66,8 @@ fn block(label: &str, lines: &[&str]) -> Option<Block> {
         headers.push((key.trim().to_owned(), value.trim().to_owned()));
         body = body.get(1..).unwrap_or_default();
     }
-    let base64: String = body
-        .iter()
-        .flat_map(|line| line.split_whitespace())
-        .collect();
-    Some(Block {
-        label: label.to_owned(),
-        headers,
-        contents: BASE64.decode(base64).ok()?,
-    })
+    let base64: String = body.iter().flat_map(|line| line.split_whitespace()).collect();
+    Some(Block { label: label.to_owned(), headers, contents: BASE64.decode(base64).ok()? })
 }
 
 #[cfg(test)]
@@ -89,10 +77,7 @@ mod tests {
     use super::*;
 
     fn labels(text: &str) -> Vec<String> {
-        blocks(text.as_bytes())
-            .into_iter()
-            .map(|block| block.label)
-            .collect()
+        blocks(text.as_bytes()).into_iter().map(|block| block.label).collect()
     }
 
     #[test]

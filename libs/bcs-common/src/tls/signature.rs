@@ -41,9 +41,7 @@ pub(super) fn verify_tls12(
         .flat_map(|(_, candidates)| candidates.iter())
         .find(|candidate| candidate.public_key_alg_id().as_ref() == key_algorithm)
         .and_then(|algorithm| {
-            algorithm
-                .verify_signature(&key.subject_public_key.data, message, signed.signature())
-                .ok()
+            algorithm.verify_signature(&key.subject_public_key.data, message, signed.signature()).ok()
         })
         .map(|()| HandshakeSignatureValid::assertion())
         .ok_or_else(|| CertificateError::BadSignature.into())

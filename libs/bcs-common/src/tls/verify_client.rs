@@ -22,17 +22,10 @@ pub(super) struct SignedByAuthority {
 }
 
 impl SignedByAuthority {
-    pub fn new(
-        authorities: Authorities,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Self, VerifierBuilderError> {
-        let Authorities {
-            roots,
-            certificates,
-        } = authorities;
+    pub fn new(authorities: Authorities, provider: &Arc<CryptoProvider>) -> Result<Self, VerifierBuilderError> {
+        let Authorities { roots, certificates } = authorities;
         Ok(Self {
-            rustls: WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
-                .build()?,
+            rustls: WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider)).build()?,
             authorities: certificates,
             algorithms: provider.signature_verification_algorithms,
         })
@@ -55,8 +48,7 @@ impl ClientCertVerifier for SignedByAuthority {
             x509::check_version_1(end_entity, &self.authorities, now, algorithms)?;
             return Ok(ClientCertVerified::assertion());
         }
-        self.rustls
-            .verify_client_cert(end_entity, intermediates, now)
+        self.rustls.verify_client_cert(end_entity, intermediates, now)
     }
 
     fn verify_tls12_signature(

@@ -83,11 +83,7 @@ impl SignedByAuthority {
     }
 
     fn is_authority(&self, certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
-        let is_configured = self
-            .authorities
-            .certificates
-            .iter()
-            .any(|authority| authority == certificate);
+        let is_configured = self.authorities.certificates.iter().any(|authority| authority == certificate);
         is_configured
             && parse_x509_certificate(certificate)
                 .is_ok_and(|(_, certificate)| x509::check_validity(&certificate, now).is_ok())
@@ -196,27 +192,17 @@ impl Refusal {
             Error::InvalidCertificate(reason @ CertificateError::NotValidForNameContext { .. }) => {
                 (reason.to_string(), CHAIN)
             }
-            Error::InvalidCertificate(CertificateError::Other(OtherError(reason))) => {
-                (reason.to_string(), ANY)
-            }
+            Error::InvalidCertificate(CertificateError::Other(OtherError(reason))) => (reason.to_string(), ANY),
             Error::InvalidCertificate(reason) => (reason.to_string(), ANY),
             other => (other.to_string(), ANY),
         };
-        Self {
-            peer: peer.to_str().into_owned(),
-            reason,
-            remedy,
-        }
+        Self { peer: peer.to_str().into_owned(), reason, remedy }
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the certificate of {} is refused: {}; {}",
-            self.peer, self.reason, self.remedy
-        )
+        write!(f, "the certificate of {} is refused: {}; {}", self.peer, self.reason, self.remedy)
     }
 }
 

@@ -12,8 +12,7 @@ use x509_parser::x509::X509Version;
 
 /// Whether this is a readable certificate of version 1.
 pub(super) fn is_version_1(certificate: &CertificateDer<'_>) -> bool {
-    parse_x509_certificate(certificate)
-        .is_ok_and(|(_, certificate)| certificate.version() == X509Version::V1)
+    parse_x509_certificate(certificate).is_ok_and(|(_, certificate)| certificate.version() == X509Version::V1)
 }
 
 /// Checks that one of `authorities` itself signed this certificate of version 1 and that it is valid now. Version 1
@@ -25,8 +24,7 @@ pub(super) fn check_version_1(
     now: UnixTime,
     algorithms: &[&dyn SignatureVerificationAlgorithm],
 ) -> Result<(), Error> {
-    let (_, parsed) =
-        parse_x509_certificate(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    let (_, parsed) = parse_x509_certificate(certificate).map_err(|_| CertificateError::BadEncoding)?;
     let algorithm = signature_algorithm(certificate).ok_or(CertificateError::BadEncoding)?;
     let is_signed = authorities
         .iter()
@@ -41,10 +39,7 @@ pub(super) fn check_version_1(
 }
 
 /// Checks the validity period.
-pub(super) fn check_validity(
-    certificate: &X509Certificate<'_>,
-    now: UnixTime,
-) -> Result<(), CertificateError> {
+pub(super) fn check_validity(certificate: &X509Certificate<'_>, now: UnixTime) -> Result<(), CertificateError> {
     let seconds = |time: ASN1Time| Duration::from_secs(time.timestamp().try_into().unwrap_or(0));
     let not_before = UnixTime::since_unix_epoch(seconds(certificate.validity().not_before));
     let not_after = UnixTime::since_unix_epoch(seconds(certificate.validity().not_after));
@@ -84,9 +79,7 @@ fn is_signed_by(
         .any(|algorithm| {
             let signature = &certificate.signature_value.data;
             let signed = certificate.tbs_certificate.as_ref();
-            algorithm
-                .verify_signature(&key.subject_public_key.data, signed, signature)
-                .is_ok()
+            algorithm.verify_signature(&key.subject_public_key.data, signed, signature).is_ok()
         })
 }
 

@@ -49,12 +49,7 @@ const EC_WITH_PARAMETERS: &[u8] = include_bytes!("../../../testdata/tls/v1-ec-ke
 
 fn load(file: impl AsRef<[u8]>, password: &str) -> Result<Arc<dyn SigningKey>, KeyError> {
     let provider = aws_lc_rs::default_provider();
-    super::load(
-        file.as_ref(),
-        password,
-        "the_password",
-        provider.key_provider,
-    )
+    super::load(file.as_ref(), password, "the_password", provider.key_provider)
 }
 
 fn public_key(key: &dyn SigningKey) -> Vec<u8> {
@@ -63,33 +58,19 @@ fn public_key(key: &dyn SigningKey) -> Vec<u8> {
 
 /// The same key under another label.
 fn relabel(pem: &[u8], from: &str, to: &str) -> Vec<u8> {
-    std::str::from_utf8(pem)
-        .unwrap()
-        .replace(from, to)
-        .into_bytes()
+    std::str::from_utf8(pem).unwrap().replace(from, to).into_bytes()
 }
 
 #[test]
 fn the_vectors_decrypt_to_the_same_key() {
-    let sha256 = TLS13_AES_128_GCM_SHA256
-        .tls13()
-        .unwrap()
-        .common
-        .hash_provider;
+    let sha256 = TLS13_AES_128_GCM_SHA256.tls13().unwrap().common.hash_provider;
     for file in [VECTOR_AES, VECTOR_3DES] {
         let block = pem::blocks(file.as_bytes()).remove(0);
         let der = decrypt(block, PASSWORD, "").unwrap();
         assert_eq!(der.len(), 121);
         let digest = sha256.hash(&der);
-        let digest: String = digest
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        assert_eq!(
-            digest,
-            "7582fab4b4470d508c1a233a39a1f3e2ee4fd9a36aa0049344f8de37a024f344"
-        );
+        let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(digest, "7582fab4b4470d508c1a233a39a1f3e2ee4fd9a36aa0049344f8de37a024f344");
         load(file, PASSWORD).unwrap();
     }
 }
@@ -105,12 +86,7 @@ fn every_form_loads_under_every_label() {
         (EC_SEC1, "EC PRIVATE KEY", ECDSA),
         (ED25519, "PRIVATE KEY", SignatureAlgorithm::ED25519),
     ] {
-        for other in [
-            "RSA PRIVATE KEY",
-            "PRIVATE KEY",
-            "EC PRIVATE KEY",
-            "ANY PRIVATE KEY",
-        ] {
+        for other in ["RSA PRIVATE KEY", "PRIVATE KEY", "EC PRIVATE KEY", "ANY PRIVATE KEY"] {
             let key = load(relabel(file, label, other), "").unwrap();
             assert_eq!(key.algorithm(), algorithm, "{label} as {other}");
         }
@@ -138,10 +114,7 @@ fn a_wrong_password_is_an_error_even_if_the_padding_fits() {
     // Enough passwords that some decrypt to a good padding.
     for attempt in 0..2000 {
         let error = load(VECTOR_3DES, &format!("wrong {attempt}")).unwrap_err();
-        assert!(
-            matches!(error, KeyError::WrongPassword | KeyError::Unsupported),
-            "{error}"
-        );
+        assert!(matches!(error, KeyError::WrongPassword | KeyError::Unsupported), "{error}");
     }
 }
 
@@ -149,10 +122,7 @@ fn a_wrong_password_is_an_error_even_if_the_padding_fits() {
 fn a_missing_password_is_an_error_that_names_it() {
     for file in RSA_ENCRYPTED {
         let error = load(file, "").unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "it is encrypted and no password is set (the_password)"
-        );
+        assert_eq!(error, "it is encrypted and no password is set (the_password)");
     }
 }
 
@@ -192,14 +162,8 @@ fn what_is_no_key_is_an_error() {
     }
     let error = load(relabel(CERTIFICATE, "CERTIFICATE", "PRIVATE KEY"), "").unwrap_err();
     assert!(matches!(error, KeyError::Unsupported));
-    let error = load(
-        relabel(RSA_PKCS1, "RSA PRIVATE", "ENCRYPTED PRIVATE"),
-        PASSWORD,
-    );
-    assert!(matches!(
-        error.unwrap_err(),
-        KeyError::UnknownPkcs8Encryption
-    ));
+    let error = load(relabel(RSA_PKCS1, "RSA PRIVATE", "ENCRYPTED PRIVATE"), PASSWORD);
+    assert!(matches!(error.unwrap_err(), KeyError::UnknownPkcs8Encryption));
 }
 
 proptest! {

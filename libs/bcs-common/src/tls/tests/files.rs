@@ -16,12 +16,7 @@ fn encrypted_keys_serve_with_the_password() {
 
     tls.key_password = String::new();
     let text = text_of(server_config(&tls, &[]));
-    for part in [
-        "server_key_file",
-        "rsa-aes-256-cbc.pem",
-        "encrypted",
-        "bcs_server_cert_pwd",
-    ] {
+    for part in ["server_key_file", "rsa-aes-256-cbc.pem", "encrypted", "bcs_server_cert_pwd"] {
         assert!(text.contains(part), "{text}");
     }
     tls.key_password = "top-secret".into();
@@ -39,12 +34,7 @@ fn a_key_of_another_certificate_is_refused() {
         ..ServerTls::default()
     };
     let text = text_of(server_config(&tls, &[]));
-    for part in [
-        "server_key_file",
-        "bcs-client-key.pem",
-        "does not belong",
-        "bcs-server.pem",
-    ] {
+    for part in ["server_key_file", "bcs-client-key.pem", "does not belong", "bcs-server.pem"] {
         assert!(text.contains(part), "{text}");
     }
 }
@@ -55,21 +45,12 @@ fn errors_name_the_key_and_the_file() {
     let missing = fixture("missing.pem");
     let with_ca = |ca: &Path| {
         let ca_file = Some(ca.to_owned());
-        client_config(
-            &ClientTls {
-                ca_file,
-                ..ClientTls::default()
-            },
-            &[],
-        )
+        client_config(&ClientTls { ca_file, ..ClientTls::default() }, &[])
     };
     let text = text_of(with_ca(&missing));
     assert!(text.starts_with("cannot use file ") && text.contains("missing.pem of ca_file"));
     let text = text_of(with_ca(&files.ca_key.with_file_name("ca-csr.json")));
-    assert!(
-        text.contains("ca-csr.json of ca_file: append ca cert failed"),
-        "{text}"
-    );
+    assert!(text.contains("ca-csr.json of ca_file: append ca cert failed"), "{text}");
 
     let server = |cert: Option<&Path>, key: Option<&Path>| {
         let tls = ServerTls {
@@ -81,15 +62,9 @@ fn errors_name_the_key_and_the_file() {
     };
     let key = files.server_key.as_path();
     assert_eq!(server(None, Some(key)), "server_cert_file is not set");
-    assert_eq!(
-        server(Some(&files.server), None),
-        "server_key_file is not set"
-    );
+    assert_eq!(server(Some(&files.server), None), "server_key_file is not set");
     let text = server(Some(key), Some(key));
-    assert!(
-        text.contains("of server_cert_file: no certificate in it"),
-        "{text}"
-    );
+    assert!(text.contains("of server_cert_file: no certificate in it"), "{text}");
 }
 
 #[test]
@@ -107,11 +82,7 @@ fn ca_bundles_may_hold_other_things() {
     fs::write(&bundle, format!("{key}{damaged}{broken}")).unwrap();
     // Also if nothing would be checked against it.
     for verify in [None, Some(Verify::None)] {
-        let tls = ClientTls {
-            ca_file: Some(bundle.clone()),
-            verify,
-            ..ClientTls::default()
-        };
+        let tls = ClientTls { ca_file: Some(bundle.clone()), verify, ..ClientTls::default() };
         let text = text_of(client_config(&tls, &[]));
         assert!(text.contains("append ca cert failed"), "{text}");
     }
@@ -119,22 +90,16 @@ fn ca_bundles_may_hold_other_things() {
 
 #[test]
 fn tls_verify_is_read_strictly() {
-    for (value, verify) in [
-        ("", None),
-        ("chain", Some(Verify::Chain)),
-        ("full", Some(Verify::Full)),
-        ("none", Some(Verify::None)),
-    ] {
+    for (value, verify) in
+        [("", None), ("chain", Some(Verify::Chain)), ("full", Some(Verify::Full)), ("none", Some(Verify::None))]
+    {
         assert_eq!(Verify::from_config(value).unwrap(), verify);
     }
     let text = text_of(Verify::from_config("off"));
     assert!(text.starts_with("tls_verify is \"off\""), "{text}");
 
     for verify in [Verify::Chain, Verify::Full] {
-        let tls = ClientTls {
-            verify: Some(verify),
-            ..ClientTls::default()
-        };
+        let tls = ClientTls { verify: Some(verify), ..ClientTls::default() };
         let text = text_of(client_config(&tls, &[]));
         assert!(text.contains("ca_file is not set"), "{text}");
     }

@@ -72,10 +72,7 @@ fn generated_certificates_work_like_those_of_the_guide() {
         connect(&client, &server, name).accepted();
     }
     let reason = connect(&client, &server, "other.example").refused_by_client();
-    assert!(
-        reason.contains("the certificate of other.example is refused"),
-        "{reason}"
-    );
+    assert!(reason.contains("the certificate of other.example is refused"), "{reason}");
     assert!(reason.contains("set tls_verify to \"chain\""), "{reason}");
 }
 
@@ -83,11 +80,7 @@ fn generated_certificates_work_like_those_of_the_guide() {
 fn protocols_are_negotiated_or_left_out() {
     let files = fixtures();
     let server = server(&files, None);
-    for (offered, chosen) in [
-        (&["http/1.1", "h2"][..], Some("h2")),
-        (&["http/1.1"], Some("http/1.1")),
-        (&[], None),
-    ] {
+    for (offered, chosen) in [(&["http/1.1", "h2"][..], Some("h2")), (&["http/1.1"], Some("http/1.1")), (&[], None)] {
         let client = client_config(&ClientTls::default(), offered).unwrap();
         let outcome = connect(&client, &server, "bcs").accepted();
         assert_eq!(outcome.alpn.as_deref(), chosen.map(str::as_bytes));
@@ -99,10 +92,7 @@ fn tls_1_2_and_1_3_are_spoken_and_sessions_resume() {
     let files = fixtures();
     let server = server(&files, None);
     let [tls12, tls13] = versions(&files, Verify::Chain);
-    for (client, version) in [
-        (tls12, ProtocolVersion::TLSv1_2),
-        (tls13, ProtocolVersion::TLSv1_3),
-    ] {
+    for (client, version) in [(tls12, ProtocolVersion::TLSv1_2), (tls13, ProtocolVersion::TLSv1_3)] {
         let first = connect(&client, &server, "bcs").accepted();
         assert_eq!(first.version, Some(version));
         assert_eq!(first.kind, Some(HandshakeKind::Full));

@@ -64,14 +64,8 @@ fn connect(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>, name: &str) -
     let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
     client.writer().write_all(b"ping").unwrap();
     server.writer().write_all(b"pong").unwrap();
-    let mut outcome = Outcome {
-        client: Ok(()),
-        server: Ok(()),
-        alpn: None,
-        version: None,
-        kind: None,
-        client_certificates: 0,
-    };
+    let mut outcome =
+        Outcome { client: Ok(()), server: Ok(()), alpn: None, version: None, kind: None, client_certificates: 0 };
     let mut bytes = Vec::new();
     while client.wants_write() || server.wants_write() {
         bytes.clear();
@@ -108,10 +102,7 @@ fn connect(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>, name: &str) -
 }
 
 fn fixtures() -> CertFiles {
-    CertFiles::in_dir(Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/testdata/tls"
-    )))
+    CertFiles::in_dir(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/tls")))
 }
 
 fn fixture(name: &str) -> PathBuf {
@@ -122,10 +113,7 @@ fn fixture(name: &str) -> PathBuf {
 fn installation(hosts: &[&str]) -> (TempDir, CertFiles) {
     let dir = tempfile::tempdir().unwrap();
     let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-    let files = certs::generate(&hosts)
-        .unwrap()
-        .write(dir.path(), false)
-        .unwrap();
+    let files = certs::generate(&hosts).unwrap().write(dir.path(), false).unwrap();
     (dir, files)
 }
 
@@ -145,32 +133,20 @@ fn server_of(cert: &Path, key: &Path, ca: Option<&Path>) -> Arc<ServerConfig> {
 
 /// A client without a certificate.
 fn client(ca: Option<&Path>, verify: Option<Verify>) -> Arc<ClientConfig> {
-    let tls = ClientTls {
-        ca_file: ca.map(Path::to_owned),
-        verify,
-        ..ClientTls::default()
-    };
+    let tls = ClientTls { ca_file: ca.map(Path::to_owned), verify, ..ClientTls::default() };
     client_config(&tls, &[]).unwrap()
 }
 
 /// A client that checks nothing and sends this certificate if asked.
 fn client_with(cert: &Path, key: &Path) -> Arc<ClientConfig> {
-    let tls = ClientTls {
-        cert_file: Some(cert.to_owned()),
-        key_file: Some(key.to_owned()),
-        ..ClientTls::default()
-    };
+    let tls = ClientTls { cert_file: Some(cert.to_owned()), key_file: Some(key.to_owned()), ..ClientTls::default() };
     client_config(&tls, &[]).unwrap()
 }
 
 /// The same client or server limited to one protocol version.
 fn versions(files: &CertFiles, verify: Verify) -> [Arc<ClientConfig>; 2] {
     [&TLS12, &TLS13].map(|version| {
-        let tls = ClientTls {
-            ca_file: Some(files.ca.clone()),
-            verify: Some(verify),
-            ..ClientTls::default()
-        };
+        let tls = ClientTls { ca_file: Some(files.ca.clone()), verify: Some(verify), ..ClientTls::default() };
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = server_verifier(&tls, &provider).unwrap();
         let config = ClientConfig::builder_with_provider(provider)

@@ -102,9 +102,7 @@ fn x509_v1_is_checked_for_signer_signature_and_time() {
     let [before, during, after] = [946_684_800, 2_524_608_000, 7_258_118_400];
     check(&certificate, &authority, during).unwrap();
     for now in [before, after] {
-        let error = check(&certificate, &authority, now)
-            .unwrap_err()
-            .to_string();
+        let error = check(&certificate, &authority, now).unwrap_err().to_string();
         assert!(error.contains("certificate expired") || error.contains("not valid yet"));
     }
 
