@@ -43,9 +43,7 @@ impl Ini {
             }
             if let Some(name) = section_name(line) {
                 current = Some(ini.open(name, index + 1));
-            } else if let Some(section) =
-                current.and_then(|position: usize| ini.sections.get_mut(position))
-            {
+            } else if let Some(section) = current.and_then(|position: usize| ini.sections.get_mut(position)) {
                 section.add(line, index + 1);
             }
         }
@@ -65,22 +63,13 @@ impl Ini {
     }
 
     fn open(&mut self, name: &str, line: usize) -> usize {
-        if let Some(position) = self
-            .sections
-            .iter()
-            .position(|section| section.name == name)
-        {
+        if let Some(position) = self.sections.iter().position(|section| section.name == name) {
             if let Some(section) = self.sections.get_mut(position) {
                 section.repeated.push(line);
             }
             return position;
         }
-        self.sections.push(Section {
-            name: name.to_owned(),
-            line,
-            repeated: Vec::new(),
-            entries: Vec::new(),
-        });
+        self.sections.push(Section { name: name.to_owned(), line, repeated: Vec::new(), entries: Vec::new() });
         self.sections.len() - 1
     }
 }
@@ -118,9 +107,7 @@ impl Section {
 
     /// The keys and values in the order of the text, repeated keys included.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries
-            .iter()
-            .map(|entry| (entry.key.as_str(), entry.value.as_str()))
+        self.entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str()))
     }
 
     fn last(&self, key: &str) -> Option<&Entry> {
@@ -133,30 +120,19 @@ impl Section {
         };
         let value = without_comment(value.trim()).trim_end();
         if !value.is_empty() {
-            self.entries.push(Entry {
-                key: key.trim_end().to_owned(),
-                value: value.to_owned(),
-                line,
-            });
+            self.entries.push(Entry { key: key.trim_end().to_owned(), value: value.to_owned(), line });
         }
     }
 }
 
 fn section_name(line: &str) -> Option<&str> {
-    let name = without_comment(line)
-        .trim_end()
-        .strip_prefix('[')?
-        .strip_suffix(']')?
-        .trim();
+    let name = without_comment(line).trim_end().strip_prefix('[')?.strip_suffix(']')?.trim();
     (!name.is_empty()).then_some(name)
 }
 
 /// The text before the first ` #`, `<tab>#`, ` //` or `<tab>//`.
 fn without_comment(text: &str) -> &str {
-    let comment = [" #", "\t#", " //", "\t//"]
-        .iter()
-        .filter_map(|mark| text.find(mark))
-        .min();
+    let comment = [" #", "\t#", " //", "\t//"].iter().filter_map(|mark| text.find(mark)).min();
     comment.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
@@ -172,14 +148,8 @@ mod tests {
 
     #[test]
     fn sections_keep_their_order_names_and_lines() {
-        let ini = Ini::parse(
-            "# a\n[mongodb/dynamic]\nAddr = 1\n\n  [zk/watch] # why\r\nAddr=2\r\n[ b ]\n",
-        );
-        let found: Vec<_> = ini
-            .sections()
-            .iter()
-            .map(|s| (s.name(), s.line()))
-            .collect();
+        let ini = Ini::parse("# a\n[mongodb/dynamic]\nAddr = 1\n\n  [zk/watch] # why\r\nAddr=2\r\n[ b ]\n");
+        let found: Vec<_> = ini.sections().iter().map(|s| (s.name(), s.line())).collect();
         assert_eq!(found, [("mongodb/dynamic", 2), ("zk/watch", 5), ("b", 7)]);
         assert_eq!(ini.section("zk/watch").unwrap().get("Addr"), Some("2"));
         assert_eq!(ini.section("zk/watch").unwrap().line_of("Addr"), Some(6));
@@ -221,14 +191,8 @@ mod tests {
         let ini = Ini::parse("[a]\nx = 1\ny = 1\n[b]\n[a]\nx = 2\n");
         assert_eq!(ini.sections().len(), 2);
         let a = ini.section("a").unwrap();
-        assert_eq!(
-            (a.get("x"), a.get("y"), a.repeated_at()),
-            (Some("2"), Some("1"), &[5][..])
-        );
-        assert_eq!(
-            a.entries().collect::<Vec<_>>(),
-            [("x", "1"), ("y", "1"), ("x", "2")]
-        );
+        assert_eq!((a.get("x"), a.get("y"), a.repeated_at()), (Some("2"), Some("1"), &[5][..]));
+        assert_eq!(a.entries().collect::<Vec<_>>(), [("x", "1"), ("y", "1"), ("x", "2")]);
     }
 
     #[test]

@@ -43,11 +43,7 @@ fn write_new(path: &Path, content: &str) -> io::Result<()> {
         _ => {}
     }
     // create_new does not follow a symbolic link that someone else put there.
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
     file.set_permissions(Permissions::from_mode(0o644))?;
     file.write_all(content.as_bytes())
 }
@@ -58,9 +54,7 @@ mod tests {
 
     fn names(dir: &Path) -> Vec<String> {
         let entries = fs::read_dir(dir).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     #[test]
@@ -68,18 +62,8 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("a/pid");
         write_for(&dir, "bcs-x".into()).unwrap();
-        assert_eq!(
-            fs::read_to_string(dir.join("bcs-x.pid")).unwrap(),
-            std::process::id().to_string()
-        );
-        assert_eq!(
-            fs::metadata(dir.join("bcs-x.pid"))
-                .unwrap()
-                .permissions()
-                .mode()
-                & 0o777,
-            0o644
-        );
+        assert_eq!(fs::read_to_string(dir.join("bcs-x.pid")).unwrap(), std::process::id().to_string());
+        assert_eq!(fs::metadata(dir.join("bcs-x.pid")).unwrap().permissions().mode() & 0o777, 0o644);
         assert_eq!(names(&dir), ["bcs-x.pid"]);
     }
 
@@ -113,12 +97,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         write(temp.path()).unwrap();
         let argv0 = std::env::args().next().unwrap();
-        let name = Path::new(&argv0)
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
+        let name = Path::new(&argv0).file_name().unwrap().to_str().unwrap().to_owned();
         assert_eq!(names(temp.path()), [format!("{name}.pid")]);
     }
 }

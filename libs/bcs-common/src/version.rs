@@ -25,9 +25,7 @@ pub fn text() -> String {
 }
 
 fn layout(version: &str, tag: &str, build_time: &str, git_hash: &str) -> String {
-    format!(
-        "Version  :{version}\nTag      :{tag}\nBuildTime:  {build_time}\nGitHash:  {git_hash}\n"
-    )
+    format!("Version  :{version}\nTag      :{tag}\nBuildTime:  {build_time}\nGitHash:  {git_hash}\n")
 }
 
 #[cfg(test)]
@@ -37,12 +35,7 @@ mod tests {
     #[test]
     fn the_text_is_byte_exact() {
         assert_eq!(
-            layout(
-                "1.20.0-21.06.02",
-                "v1.20.0",
-                "2021-06-02T10:00:00+0800",
-                "7c0f5144e"
-            ),
+            layout("1.20.0-21.06.02", "v1.20.0", "2021-06-02T10:00:00+0800", "7c0f5144e"),
             "Version  :1.20.0-21.06.02\nTag      :v1.20.0\nBuildTime:  2021-06-02T10:00:00+0800\nGitHash:  7c0f5144e\n"
         );
     }

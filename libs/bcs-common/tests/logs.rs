@@ -37,27 +37,11 @@ fn a_process_has_one_log() {
     tracing::debug!("library debug at 3");
     assert!(catch_unwind(|| panic!("broken {}", 1)).is_err());
 
-    let read = |level: &str| {
-        fs::read_to_string(opts.log_dir.join(format!("bcs-x.{level}"))).unwrap_or_default()
-    };
-    assert!(
-        read("ERROR").contains("] panic: broken 1"),
-        "a panic flushes: {}",
-        read("ERROR")
-    );
+    let read = |level: &str| fs::read_to_string(opts.log_dir.join(format!("bcs-x.{level}"))).unwrap_or_default();
+    assert!(read("ERROR").contains("] panic: broken 1"), "a panic flushes: {}", read("ERROR"));
 
-    assert_eq!(
-        logs::fatal("cannot go on"),
-        Exit {
-            code: 255,
-            ..Exit::default()
-        }
-    );
-    assert!(
-        read("FATAL").contains(" logs.rs:") && read("FATAL").contains("] cannot go on"),
-        "{}",
-        read("FATAL")
-    );
+    assert_eq!(logs::fatal("cannot go on"), Exit { code: 255, ..Exit::default() });
+    assert!(read("FATAL").contains(" logs.rs:") && read("FATAL").contains("] cannot go on"), "{}", read("FATAL"));
 
     tracing::warn!("the last words");
     drop(guard);
@@ -72,7 +56,5 @@ fn a_process_has_one_log() {
     ] {
         assert_eq!(info.contains(text), want, "{text}: {info}");
     }
-    assert!(
-        read("WARNING").contains("the last words") && !read("WARNING").contains("library info")
-    );
+    assert!(read("WARNING").contains("the last words") && !read("WARNING").contains("library info"));
 }

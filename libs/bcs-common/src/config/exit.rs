@@ -26,11 +26,7 @@ impl Exit {
     /// An end with a code and one line for standard error. The message must hold no secret.
     #[must_use]
     pub fn failure(code: u8, message: impl std::fmt::Display) -> Self {
-        Self {
-            code,
-            stdout: String::new(),
-            stderr: format!("{message}\n"),
-        }
+        Self { code, stdout: String::new(), stderr: format!("{message}\n") }
     }
 }
 

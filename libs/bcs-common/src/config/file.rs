@@ -35,24 +35,14 @@ impl<'a> File<'a> {
             Ok(root) => root,
             // The full parser words the same error better, e.g. "trailing comma".
             Err(error) => {
-                let worded =
-                    Value::deserialize(&mut serde_json::Deserializer::from_str(text)).err();
+                let worded = Value::deserialize(&mut serde_json::Deserializer::from_str(text)).err();
                 return Err(syntax(worded.unwrap_or(error)));
             }
         };
         if !root.get().starts_with('{') {
-            return Err(format!(
-                "{name}:{}: want an object, got {}",
-                line(text, root),
-                shown(root.get())
-            ));
+            return Err(format!("{name}:{}: want an object, got {}", line(text, root), shown(root.get())));
         }
-        let mut file = Self {
-            name,
-            text,
-            members: BTreeMap::new(),
-            unknown: Vec::new(),
-        };
+        let mut file = Self { name, text, members: BTreeMap::new(), unknown: Vec::new() };
         file.collect("", root, spec)?;
         Ok(file)
     }
@@ -73,10 +63,8 @@ impl<'a> File<'a> {
         let Some(raw) = self.members.get(opt.path) else {
             return Ok(None);
         };
-        let value = convert(opt.kind, raw.get())
-            .ok_or_else(|| self.wrong(opt, opt.path, raw, &opt.want()))?;
-        opt.check_choice(&value)
-            .map_err(|want| self.wrong(opt, opt.path, raw, &want))?;
+        let value = convert(opt.kind, raw.get()).ok_or_else(|| self.wrong(opt, opt.path, raw, &opt.want()))?;
+        opt.check_choice(&value).map_err(|want| self.wrong(opt, opt.path, raw, &want))?;
         Ok(Some(value))
     }
 
@@ -89,11 +77,7 @@ impl<'a> File<'a> {
                 None => break,
             }
         }
-        Some(format!(
-            "{}:{}: key \"{path}\": ",
-            self.name,
-            line(self.text, raw)
-        ))
+        Some(format!("{}:{}: key \"{path}\": ", self.name, line(self.text, raw)))
     }
 
     /// The keys that belong to no option, with their lines.
@@ -126,27 +110,15 @@ impl<'a> File<'a> {
     }
 
     fn wrong(&self, opt: &Opt, path: &str, raw: &RawValue, want: &str) -> String {
-        let place = format!(
-            "{}:{}: key \"{path}\": want {want}",
-            self.name,
-            line(self.text, raw)
-        );
-        if opt.secret || path != opt.path {
-            place
-        } else {
-            format!("{place}, got {}", shown(raw.get()))
-        }
+        let place = format!("{}:{}: key \"{path}\": want {want}", self.name, line(self.text, raw));
+        if opt.secret || path != opt.path { place } else { format!("{place}, got {}", shown(raw.get())) }
     }
 }
 
 /// The number of the line where a value starts, from 1. The value is a part of the text.
 fn line(text: &str, raw: &RawValue) -> usize {
     let offset = (raw.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-    text.bytes()
-        .take(offset)
-        .filter(|byte| *byte == b'\n')
-        .count()
-        + 1
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
 fn shown(json: &str) -> String {
@@ -164,11 +136,7 @@ fn inner<'a>(raw: &'a RawValue, segment: &Segment) -> Option<&'a RawValue> {
     match segment {
         Segment::Map { key } => {
             let Members(members) = serde_json::from_str(raw.get()).ok()?;
-            members
-                .into_iter()
-                .rev()
-                .find(|(name, _)| name == key)
-                .map(|(_, raw)| raw)
+            members.into_iter().rev().find(|(name, _)| name == key).map(|(_, raw)| raw)
         }
         Segment::Seq { index } => {
             let elements: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
@@ -220,11 +188,7 @@ mod tests {
             Opt::string("tls_verify", "", "mode").choices(&["", "full"]),
             Opt::json("users", "users"),
         ];
-        Spec {
-            program: "bcs-x",
-            about: "",
-            options,
-        }
+        Spec { program: "bcs-x", about: "", options }
     }
 
     fn values(text: &str) -> Result<Value, String> {
@@ -243,42 +207,21 @@ mod tests {
     fn reads_what_the_original_reads() {
         for (text, want) in [
             ("{}", json!({})),
-            (
-                r#"{"port": "8080", "nonsense": {"port": 1}}"#,
-                json!({"port": 8080}),
-            ),
+            (r#"{"port": "8080", "nonsense": {"port": 1}}"#, json!({"port": 8080})),
             (r#"{"Port": 1, "PORT": 2}"#, json!({})),
             (r#"{"port": 1, "port": 2}"#, json!({"port": 2})),
             (r#"{"port": 1} trailing {"#, json!({"port": 1})),
             ("\n\t{\"port\"\r\n: 1}", json!({"port": 1})),
-            (
-                r#"{"port": null, "address": null, "allow": null}"#,
-                json!({"port": 0, "address": "", "allow": []}),
-            ),
-            (
-                r#"{"address": 1.50, "token": false}"#,
-                json!({"address": "1.50", "token": "false"}),
-            ),
-            (
-                r#"{"etcdRegistry": {"etcd_feature": true, "x": 1}}"#,
-                json!({"etcdRegistry.etcd_feature": true}),
-            ),
-            (
-                r#"{"etcdRegistry": null}"#,
-                json!({"etcdRegistry.etcd_feature": false, "etcdRegistry.etcd_ca": ""}),
-            ),
+            (r#"{"port": null, "address": null, "allow": null}"#, json!({"port": 0, "address": "", "allow": []})),
+            (r#"{"address": 1.50, "token": false}"#, json!({"address": "1.50", "token": "false"})),
+            (r#"{"etcdRegistry": {"etcd_feature": true, "x": 1}}"#, json!({"etcdRegistry.etcd_feature": true})),
+            (r#"{"etcdRegistry": null}"#, json!({"etcdRegistry.etcd_feature": false, "etcdRegistry.etcd_ca": ""})),
             (
                 r#"{"etcdRegistry": {"etcd_feature": true}, "etcdRegistry": {"etcd_ca": "b"}}"#,
                 json!({"etcdRegistry.etcd_ca": "b"}),
             ),
-            (
-                r#"{"etcdRegistry.etcd_feature": true, "etcd_feature": true}"#,
-                json!({}),
-            ),
-            (
-                r#"{"users": [{"a": 1}], "\u0070ort": 3}"#,
-                json!({"users": [{"a": 1}], "port": 3}),
-            ),
+            (r#"{"etcdRegistry.etcd_feature": true, "etcd_feature": true}"#, json!({})),
+            (r#"{"users": [{"a": 1}], "\u0070ort": 3}"#, json!({"users": [{"a": 1}], "port": 3})),
         ] {
             assert_eq!(values(text), Ok(want), "{text}");
         }
@@ -287,38 +230,17 @@ mod tests {
     #[test]
     fn errors_name_file_line_and_key() {
         for (text, want) in [
-            (
-                "{\n \"port\":\n \"abc\"}",
-                r#"x.json:3: key "port": want a port number (0 to 65535), got "abc""#,
-            ),
-            (
-                r#"{"port": -1}"#,
-                r#"x.json:1: key "port": want a port number (0 to 65535), got -1"#,
-            ),
-            (
-                r#"{"port": {"a": 1}}"#,
-                r#"x.json:1: key "port": want a port number (0 to 65535), got an object"#,
-            ),
-            (
-                r#"{"allow": "a,b"}"#,
-                r#"x.json:1: key "allow": want an array of strings, got "a,b""#,
-            ),
+            ("{\n \"port\":\n \"abc\"}", r#"x.json:3: key "port": want a port number (0 to 65535), got "abc""#),
+            (r#"{"port": -1}"#, r#"x.json:1: key "port": want a port number (0 to 65535), got -1"#),
+            (r#"{"port": {"a": 1}}"#, r#"x.json:1: key "port": want a port number (0 to 65535), got an object"#),
+            (r#"{"allow": "a,b"}"#, r#"x.json:1: key "allow": want an array of strings, got "a,b""#),
             (
                 "{\"etcdRegistry\": {\n\"etcd_feature\": \"true\"}}",
                 r#"x.json:2: key "etcdRegistry.etcd_feature": want true or false, got "true""#,
             ),
-            (
-                r#"{"etcdRegistry": "x"}"#,
-                r#"x.json:1: key "etcdRegistry": want an object"#,
-            ),
-            (
-                r#"{"tls_verify": "x"}"#,
-                r#"x.json:1: key "tls_verify": want one of "", "full", got "x""#,
-            ),
-            (
-                r#"{"token": ["hunter2"]}"#,
-                r#"x.json:1: key "token": want a string"#,
-            ),
+            (r#"{"etcdRegistry": "x"}"#, r#"x.json:1: key "etcdRegistry": want an object"#),
+            (r#"{"tls_verify": "x"}"#, r#"x.json:1: key "tls_verify": want one of "", "full", got "x""#),
+            (r#"{"token": ["hunter2"]}"#, r#"x.json:1: key "token": want a string"#),
             ("[]", "x.json:1: want an object, got an array"),
             ("\n null", "x.json:2: want an object, got null"),
             ("", "x.json:1:0: EOF while parsing a value"),
@@ -327,10 +249,7 @@ mod tests {
             ("\u{feff}{}", "x.json:1:1: expected value"),
             (r#"{"alsologtostderr": ,}"#, "x.json:1:21: expected value"),
             ("{\n\"\\ud800\": 1}", "x.json:2: broken key"),
-            (
-                "{\"address\": \"\\ud800\"}",
-                r#"x.json:1: key "address": want a string, got "\ud800""#,
-            ),
+            ("{\"address\": \"\\ud800\"}", r#"x.json:1: key "address": want a string, got "\ud800""#),
         ] {
             assert_eq!(values(text), Err(want.to_owned()), "{text}");
         }
@@ -339,28 +258,14 @@ mod tests {
     #[test]
     fn long_values_are_shortened() {
         let error = values(&format!(r#"{{"port": "{}"}}"#, "é".repeat(1000))).unwrap_err();
-        assert!(
-            error.chars().count() < 140 && error.ends_with("..."),
-            "{error}"
-        );
+        assert!(error.chars().count() < 140 && error.ends_with("..."), "{error}");
     }
 
     #[test]
     fn unknown_keys_are_listed() {
         let spec = spec();
-        let file = File::parse(
-            "x.json",
-            "{\"Port\": 1,\n\"etcdRegistry\": {\"etcd_caa\": \"\"}}",
-            &spec,
-        )
-        .unwrap();
-        assert_eq!(
-            file.unknown(),
-            [
-                ("Port".to_owned(), 1),
-                ("etcdRegistry.etcd_caa".to_owned(), 2)
-            ]
-        );
+        let file = File::parse("x.json", "{\"Port\": 1,\n\"etcdRegistry\": {\"etcd_caa\": \"\"}}", &spec).unwrap();
+        assert_eq!(file.unknown(), [("Port".to_owned(), 1), ("etcdRegistry.etcd_caa".to_owned(), 2)]);
     }
 
     proptest! {

@@ -31,17 +31,10 @@ pub(super) fn builtin() -> [Opt; 2] {
 /// The error is pflag's text, with the values of secret options left out.
 pub(super) fn parse(spec: &Spec, args: impl Iterator<Item = OsString>) -> Result<Given, String> {
     let builtin = builtin();
-    let mut parser = Parser {
-        options: spec.options.iter().chain(&builtin).collect(),
-        values: HashMap::new(),
-    };
+    let mut parser = Parser { options: spec.options.iter().chain(&builtin).collect(), values: HashMap::new() };
     let mut args = args.map(|arg| {
-        arg.into_string().map_err(|arg| {
-            format!(
-                "argument is not valid UTF-8: {:?}",
-                before_value(&arg.to_string_lossy())
-            )
-        })
+        arg.into_string()
+            .map_err(|arg| format!("argument is not valid UTF-8: {:?}", before_value(&arg.to_string_lossy())))
     });
     while let Some(arg) = args.next() {
         let arg = arg?;
@@ -56,11 +49,7 @@ pub(super) fn parse(spec: &Spec, args: impl Iterator<Item = OsString>) -> Result
     let mut values = parser.values;
     let mut taken = |name| values.remove(name) == Some(Value::Bool(true));
     let (help, version) = (taken("help"), taken("version"));
-    Ok(Given {
-        values,
-        help,
-        version,
-    })
+    Ok(Given { values, help, version })
 }
 
 struct Parser<'a> {
@@ -70,11 +59,7 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     /// `--name=value`, `--name value` or, for a bool, `--name`.
-    fn long(
-        &mut self,
-        text: &str,
-        rest: &mut impl Iterator<Item = Result<String, String>>,
-    ) -> Result<(), String> {
+    fn long(&mut self, text: &str, rest: &mut impl Iterator<Item = Result<String, String>>) -> Result<(), String> {
         if text.starts_with(['-', '=']) {
             return Err(format!("bad flag syntax: --{}", before_value(text)));
         }
@@ -82,34 +67,22 @@ impl<'a> Parser<'a> {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (text, None),
         };
-        let opt = self
-            .named(name)
-            .ok_or_else(|| format!("unknown flag: --{name}"))?;
+        let opt = self.named(name).ok_or_else(|| format!("unknown flag: --{name}"))?;
         let value = match value {
             Some(value) => value,
             None if opt.kind == Kind::Bool => "true".to_owned(),
-            None => rest
-                .next()
-                .ok_or_else(|| format!("flag needs an argument: --{name}"))??,
+            None => rest.next().ok_or_else(|| format!("flag needs an argument: --{name}"))??,
         };
         self.set(opt, &value, opt.secret)
     }
 
     /// `-abc`: letters of bools, the last one may take a value: `-p8080`, `-p=8080`, `-p 8080`.
-    fn letters(
-        &mut self,
-        text: &str,
-        rest: &mut impl Iterator<Item = Result<String, String>>,
-    ) -> Result<(), String> {
+    fn letters(&mut self, text: &str, rest: &mut impl Iterator<Item = Result<String, String>>) -> Result<(), String> {
         // A secret option written with one dash is read as letters; its value is still not for printing.
         let secret = self.named(before_value(text)).is_some_and(|opt| opt.secret);
         let mut letters = text;
         while let Some(letter) = letters.chars().next() {
-            let shown = if secret {
-                before_value(letters)
-            } else {
-                letters
-            };
+            let shown = if secret { before_value(letters) } else { letters };
             let unknown = || format!("unknown shorthand flag: {letter:?} in -{shown}");
             let opt = self.lettered(letter).ok_or_else(unknown)?;
             let after = letters.get(letter.len_utf8()..).unwrap_or_default();
@@ -124,9 +97,7 @@ impl<'a> Parser<'a> {
             if !after.is_empty() {
                 return self.set(opt, after, secret || opt.secret);
             }
-            let value = rest
-                .next()
-                .ok_or_else(|| format!("flag needs an argument: {letter:?} in -{shown}"))??;
+            let value = rest.next().ok_or_else(|| format!("flag needs an argument: {letter:?} in -{shown}"))??;
             return self.set(opt, &value, opt.secret);
         }
         Ok(())
@@ -134,24 +105,16 @@ impl<'a> Parser<'a> {
 
     fn named(&self, name: &str) -> Option<&'a Opt> {
         let name = normalise(name);
-        self.options
-            .iter()
-            .copied()
-            .find(|opt| opt.flag_name().as_deref() == Some(name.as_str()))
+        self.options.iter().copied().find(|opt| opt.flag_name().as_deref() == Some(name.as_str()))
     }
 
     fn lettered(&self, letter: char) -> Option<&'a Opt> {
-        self.options
-            .iter()
-            .copied()
-            .find(|opt| opt.short == Some(letter))
+        self.options.iter().copied().find(|opt| opt.short == Some(letter))
     }
 
     fn set(&mut self, opt: &Opt, text: &str, secret: bool) -> Result<(), String> {
         let mut value = value(opt, text).map_err(|reason| invalid(opt, text, &reason, secret))?;
-        if let (Some(Value::Array(before)), Value::Array(new)) =
-            (self.values.get_mut(opt.path), &mut value)
-        {
+        if let (Some(Value::Array(before)), Value::Array(new)) = (self.values.get_mut(opt.path), &mut value) {
             before.append(new);
             return Ok(());
         }
@@ -167,10 +130,7 @@ fn before_value(text: &str) -> &str {
 
 fn invalid(opt: &Opt, text: &str, reason: &str, secret: bool) -> String {
     let name = opt.flag_name().unwrap_or_default();
-    let flag = opt.short.map_or_else(
-        || format!("--{name}"),
-        |letter| format!("-{letter}, --{name}"),
-    );
+    let flag = opt.short.map_or_else(|| format!("--{name}"), |letter| format!("-{letter}, --{name}"));
     if secret {
         return format!("invalid argument for {flag:?} flag: want {}", opt.want());
     }
@@ -199,8 +159,7 @@ pub(super) fn value(opt: &Opt, text: &str) -> Result<Value, String> {
         Kind::StringList => csv::fields(text)?.into(),
         Kind::Json => serde_json::from_str(text).map_err(|error| error.to_string())?,
     };
-    opt.check_choice(&value)
-        .map_err(|want| format!("want {want}"))?;
+    opt.check_choice(&value).map_err(|want| format!("want {want}"))?;
     Ok(value)
 }
 
@@ -226,11 +185,7 @@ mod tests {
             Opt::string("hidden", "", "only in the file").file_only(),
             Opt::json("users", "users"),
         ];
-        Spec {
-            program: "bcs-x",
-            about: "x",
-            options,
-        }
+        Spec { program: "bcs-x", about: "x", options }
     }
 
     fn run(args: &[&str]) -> Result<Value, String> {
@@ -263,10 +218,7 @@ mod tests {
             (&["a", "-", "--v=1", "b"], json!({"v": 1})),
             (&["--v=1", "--", "--v=2", "--nonsense"], json!({"v": 1})),
             (&["--mysql-dsn=x"], json!({"bke.mysql_dsn": "x"})),
-            (
-                &["--allow=a,b", "--allow=c"],
-                json!({"allow": ["a", "b", "c"]}),
-            ),
+            (&["--allow=a,b", "--allow=c"], json!({"allow": ["a", "b", "c"]})),
             (&["--allow="], json!({"allow": []})),
             (&["--tls_verify=full"], json!({"tls_verify": "full"})),
             (&[], json!({})),
@@ -295,26 +247,17 @@ mod tests {
                 &["--port=a"],
                 r#"invalid argument "a" for "-p, --port" flag: strconv.ParseUint: parsing "a": invalid syntax"#,
             ),
-            (
-                &["-p="],
-                r#"invalid argument "=" for "-p, --port" flag: strconv.ParseUint: parsing "=": invalid syntax"#,
-            ),
+            (&["-p="], r#"invalid argument "=" for "-p, --port" flag: strconv.ParseUint: parsing "=": invalid syntax"#),
             (
                 &["--port=65536"],
                 r#"invalid argument "65536" for "-p, --port" flag: strconv.ParseUint: parsing "65536": value out of range"#,
             ),
-            (
-                &["--v=x"],
-                r#"invalid argument "x" for "--v" flag: strconv.ParseInt: parsing "x": invalid syntax"#,
-            ),
+            (&["--v=x"], r#"invalid argument "x" for "--v" flag: strconv.ParseInt: parsing "x": invalid syntax"#),
             (
                 &["--logtostderr=yes"],
                 r#"invalid argument "yes" for "--logtostderr" flag: strconv.ParseBool: parsing "yes": invalid syntax"#,
             ),
-            (
-                &["--tls-verify=x"],
-                r#"invalid argument "x" for "--tls-verify" flag: want one of "", "full""#,
-            ),
+            (&["--tls-verify=x"], r#"invalid argument "x" for "--tls-verify" flag: want one of "", "full""#),
         ] {
             assert_eq!(run(args), Err(want.to_owned()), "{args:?}");
         }
@@ -347,11 +290,7 @@ mod tests {
     fn arguments_must_be_text() {
         use std::os::unix::ffi::OsStringExt;
         let arg = OsString::from_vec(b"--log_dir=\xff".to_vec());
-        assert!(
-            parse(&spec(), [arg].into_iter())
-                .unwrap_err()
-                .contains("UTF-8")
-        );
+        assert!(parse(&spec(), [arg].into_iter()).unwrap_err().contains("UTF-8"));
     }
 
     proptest! {

@@ -18,39 +18,14 @@ pub fn file() -> Vec<Opt> {
 #[must_use]
 pub fn service() -> Vec<Opt> {
     vec![
-        Opt::string(
-            "address",
-            "127.0.0.1",
-            "IP address to listen on and to register",
-        )
-        .short('a'),
-        Opt::string(
-            "ipv6_address",
-            "",
-            "accepted for old configurations, unused",
-        ),
+        Opt::string("address", "127.0.0.1", "IP address to listen on and to register").short('a'),
+        Opt::string("ipv6_address", "", "accepted for old configurations, unused"),
         Opt::port("port", 8080, "port to listen on").short('p'),
-        Opt::string(
-            "insecure_address",
-            "",
-            "IP address of the plain HTTP listener",
-        ),
+        Opt::string("insecure_address", "", "IP address of the plain HTTP listener"),
         Opt::port("insecure_port", 0, "port of the plain HTTP listener"),
-        Opt::string(
-            "external_ip",
-            "",
-            "IP address for clients outside of the network",
-        ),
-        Opt::string(
-            "external_ipv6",
-            "",
-            "IPv6 address for clients outside of the network",
-        ),
-        Opt::uint(
-            "external_port",
-            0,
-            "port for clients outside of the network",
-        ),
+        Opt::string("external_ip", "", "IP address for clients outside of the network"),
+        Opt::string("external_ipv6", "", "IPv6 address for clients outside of the network"),
+        Opt::uint("external_port", 0, "port for clients outside of the network"),
     ]
 }
 
@@ -102,16 +77,8 @@ pub fn optional_zk() -> Vec<Opt> {
 
 fn zk_or(default: &str) -> Vec<Opt> {
     vec![
-        Opt::string(
-            "bcs_zookeeper",
-            default,
-            "ZooKeeper servers, comma separated host:port",
-        ),
-        Opt::string(
-            "bcs_zookeeper_ipv6",
-            "",
-            "accepted for old configurations, unused",
-        ),
+        Opt::string("bcs_zookeeper", default, "ZooKeeper servers, comma separated host:port"),
+        Opt::string("bcs_zookeeper_ipv6", "", "accepted for old configurations, unused"),
     ]
 }
 
@@ -149,16 +116,8 @@ pub struct ServerOnlyCertOptions {
 #[must_use]
 pub fn cert() -> Vec<Opt> {
     let mut options = server_only_cert();
-    options.push(Opt::string(
-        "client_cert_file",
-        "",
-        "certificate for outgoing connections",
-    ));
-    options.push(Opt::string(
-        "client_key_file",
-        "",
-        "private key for outgoing connections",
-    ));
+    options.push(Opt::string("client_cert_file", "", "certificate for outgoing connections"));
+    options.push(Opt::string("client_key_file", "", "private key for outgoing connections"));
     options
 }
 
@@ -180,14 +139,9 @@ pub struct CertOptions {
 /// LicenseServerConfig: accepted and never used, so there is no struct for it.
 #[must_use]
 pub fn license() -> Vec<Opt> {
-    [
-        "ls_address",
-        "ls_ca_file",
-        "ls_client_cert_file",
-        "ls_client_key_file",
-    ]
-    .map(|path| Opt::string(path, "", "accepted for old configurations, unused"))
-    .to_vec()
+    ["ls_address", "ls_ca_file", "ls_client_cert_file", "ls_client_key_file"]
+        .map(|path| Opt::string(path, "", "accepted for old configurations, unused"))
+        .to_vec()
 }
 
 /// LogConfig (common.md 1.6).
@@ -195,38 +149,14 @@ pub fn license() -> Vec<Opt> {
 pub fn log() -> Vec<Opt> {
     vec![
         Opt::string("log_dir", "./logs", "directory of the log files"),
-        Opt::uint64(
-            "log_max_size",
-            500,
-            "size of a log file in MB before the next one is started, 0 is no limit",
-        ),
-        Opt::int64(
-            "log_max_num",
-            10,
-            "log files to keep for each level, 0 is all",
-        ),
-        Opt::boolean(
-            "logtostderr",
-            false,
-            "log to standard error instead of files",
-        ),
+        Opt::uint64("log_max_size", 500, "size of a log file in MB before the next one is started, 0 is no limit"),
+        Opt::int64("log_max_num", 10, "log files to keep for each level, 0 is all"),
+        Opt::boolean("logtostderr", false, "log to standard error instead of files"),
         Opt::boolean("alsologtostderr", false, "log to standard error and files"),
         Opt::int32("v", 0, "verbosity: 3 shows debug messages, 5 all"),
-        Opt::string(
-            "stderrthreshold",
-            "2",
-            "lowest level to copy to standard error: 0 to 3 or a level name",
-        ),
-        Opt::string(
-            "vmodule",
-            "",
-            "verbosity of source files, comma separated pattern=N",
-        ),
-        Opt::string(
-            "log_backtrace_at",
-            "",
-            "accepted for old configurations, unused",
-        ),
+        Opt::string("stderrthreshold", "2", "lowest level to copy to standard error: 0 to 3 or a level name"),
+        Opt::string("vmodule", "", "verbosity of source files, comma separated pattern=N"),
+        Opt::string("log_backtrace_at", "", "accepted for old configurations, unused"),
     ]
 }
 
@@ -284,16 +214,8 @@ pub struct ProcessOptions {
 #[must_use]
 pub fn local() -> Vec<Opt> {
     vec![
-        Opt::string(
-            "local_ip",
-            "",
-            "IP address of this host for other instances",
-        ),
-        Opt::string(
-            "local_ipv6",
-            "",
-            "IPv6 address of this host for other instances",
-        ),
+        Opt::string("local_ip", "", "IP address of this host for other instances"),
+        Opt::string("local_ipv6", "", "IPv6 address of this host for other instances"),
     ]
 }
 
@@ -311,38 +233,12 @@ pub struct LocalOptions {
 pub fn custom_cert() -> Vec<Opt> {
     vec![
         Opt::string("custom_ca_file", "", "CA that replaces ca_file"),
-        Opt::string(
-            "custom_server_cert_file",
-            "",
-            "certificate that replaces server_cert_file",
-        ),
-        Opt::string(
-            "custom_server_key_file",
-            "",
-            "private key that replaces server_key_file",
-        ),
-        Opt::string(
-            "custom_server_key_password",
-            "",
-            "password of custom_server_key_file",
-        )
-        .secret(),
-        Opt::string(
-            "custom_client_cert_file",
-            "",
-            "certificate that replaces client_cert_file",
-        ),
-        Opt::string(
-            "custom_client_key_file",
-            "",
-            "private key that replaces client_key_file",
-        ),
-        Opt::string(
-            "custom_client_key_password",
-            "",
-            "password of custom_client_key_file",
-        )
-        .secret(),
+        Opt::string("custom_server_cert_file", "", "certificate that replaces server_cert_file"),
+        Opt::string("custom_server_key_file", "", "private key that replaces server_key_file"),
+        Opt::string("custom_server_key_password", "", "password of custom_server_key_file").secret(),
+        Opt::string("custom_client_cert_file", "", "certificate that replaces client_cert_file"),
+        Opt::string("custom_client_key_file", "", "private key that replaces client_key_file"),
+        Opt::string("custom_client_key_password", "", "password of custom_client_key_file").secret(),
     ]
 }
 
@@ -380,11 +276,7 @@ impl std::fmt::Debug for CustomCertOptions {
 /// `verify_client_tls` of bcs-api and bcs-user-manager.
 #[must_use]
 pub fn verify_client_tls() -> Vec<Opt> {
-    vec![Opt::boolean(
-        "verify_client_tls",
-        false,
-        "require client certificates signed by the CA",
-    )]
+    vec![Opt::boolean("verify_client_tls", false, "require client certificates signed by the CA")]
 }
 
 /// The value of [`verify_client_tls`].
@@ -399,18 +291,10 @@ pub struct VerifyClientTlsOptions {
 pub fn etcd_registry() -> Vec<Opt> {
     vec![
         Opt::boolean("etcdRegistry.etcd_feature", false, "register in etcd"),
-        Opt::string(
-            "etcdRegistry.etcd_address",
-            "127.0.0.1:2379",
-            "etcd servers, comma separated host:port",
-        ),
+        Opt::string("etcdRegistry.etcd_address", "127.0.0.1:2379", "etcd servers, comma separated host:port"),
         Opt::string("etcdRegistry.etcd_ca", "", "CA certificates of etcd"),
         Opt::string("etcdRegistry.etcd_cert", "", "client certificate for etcd"),
-        Opt::string(
-            "etcdRegistry.etcd_key",
-            "",
-            "private key of etcd_cert, not encrypted",
-        ),
+        Opt::string("etcdRegistry.etcd_key", "", "private key of etcd_cert, not encrypted"),
     ]
 }
 
@@ -442,8 +326,12 @@ pub struct EtcdOptions {
 pub fn ours() -> Vec<Opt> {
     vec![
         Opt::string("data_dir", "./data", "directory of the embedded databases").env("BCS_DATA_DIR"),
-        Opt::string("tls_verify", "", "check of the servers that are called: chain (signed by the CA), full (chain and name) or none")
-            .choices(&["", "chain", "full", "none"]),
+        Opt::string(
+            "tls_verify",
+            "",
+            "check of the servers that are called: chain (signed by the CA), full (chain and name) or none",
+        )
+        .choices(&["", "chain", "full", "none"]),
         Opt::string("log_format", "text", "form of log lines: text or json").choices(&["text", "json"]),
     ]
 }

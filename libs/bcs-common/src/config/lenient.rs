@@ -38,10 +38,7 @@ pub(super) fn convert(kind: Kind, json: &str) -> Option<Value> {
         Kind::String => to_string(json).map(Value::String),
         Kind::StringList => {
             let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
-            elements
-                .into_iter()
-                .map(|element| convert(Kind::String, element.get()))
-                .collect()
+            elements.into_iter().map(|element| convert(Kind::String, element.get())).collect()
         }
         Kind::Json => serde_json::from_str(json).ok(),
     }
@@ -49,11 +46,7 @@ pub(super) fn convert(kind: Kind, json: &str) -> Option<Value> {
 
 /// A number, quoted or not, that is whole and fits. `""` is 0.
 fn to_integer<T: TryFrom<i128>>(json: &str) -> Option<T> {
-    let text = if json.starts_with('"') {
-        serde_json::from_str(json).ok()?
-    } else {
-        json.to_owned()
-    };
+    let text = if json.starts_with('"') { serde_json::from_str(json).ok()? } else { json.to_owned() };
     if !json.starts_with('"') && text.is_empty() {
         return None;
     }
@@ -85,15 +78,9 @@ pub fn string<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
 ///
 /// # Errors
 /// Anything that is not a whole number or does not fit.
-pub fn integer<'de, D: Deserializer<'de>, T: TryFrom<i128>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
+pub fn integer<'de, D: Deserializer<'de>, T: TryFrom<i128>>(deserializer: D) -> Result<T, D::Error> {
     let value = Value::deserialize(deserializer)?;
-    let number = if value.is_null() {
-        T::try_from(0).ok()
-    } else {
-        to_integer(&value.to_string())
-    };
+    let number = if value.is_null() { T::try_from(0).ok() } else { to_integer(&value.to_string()) };
     number.ok_or_else(|| wrong(&value, "an integer in range"))
 }
 
@@ -109,9 +96,7 @@ pub fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Er
 ///
 /// # Errors
 /// No array, or an element that does not fit `T`.
-pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Vec<T>, D::Error> {
+pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -169,10 +154,7 @@ mod tests {
         assert_eq!(convert(Kind::Int32, "2147483647"), Some(json!(2147483647)));
         assert_eq!(convert(Kind::Int32, "2147483648"), None);
         assert_eq!(convert(Kind::Int32, "\"-1\""), Some(json!(-1)));
-        assert_eq!(
-            convert(Kind::Int64, "2147483648"),
-            Some(json!(2147483648_i64))
-        );
+        assert_eq!(convert(Kind::Int64, "2147483648"), Some(json!(2147483648_i64)));
         assert_eq!(convert(Kind::Port, "65535"), Some(json!(65535)));
         assert_eq!(convert(Kind::Port, "65536"), None);
     }
@@ -241,27 +223,11 @@ mod tests {
             "name": 1, "small": "7", "large": -1e3, "on": true, "tokens": [true, "a"], "nested": [{"name": "x"}], "other": {}
         }))
         .unwrap();
-        let inner = Nested {
-            name: "x".into(),
-            ..Nested::default()
-        };
+        let inner = Nested { name: "x".into(), ..Nested::default() };
         let tokens = vec!["true".into(), "a".into()];
-        assert_eq!(
-            nested,
-            Nested {
-                name: "1".into(),
-                small: 7,
-                large: -1000,
-                on: true,
-                tokens,
-                nested: vec![inner]
-            }
-        );
+        assert_eq!(nested, Nested { name: "1".into(), small: 7, large: -1000, on: true, tokens, nested: vec![inner] });
         let nulls = json!({"name": null, "small": null, "large": null, "on": null, "tokens": null, "nested": null});
-        assert_eq!(
-            serde_json::from_value::<Nested>(nulls).unwrap(),
-            Nested::default()
-        );
+        assert_eq!(serde_json::from_value::<Nested>(nulls).unwrap(), Nested::default());
     }
 
     #[test]
@@ -276,10 +242,7 @@ mod tests {
             json!({"tokens": [[]]}),
             json!({"nested": {}}),
         ] {
-            assert!(
-                serde_json::from_value::<Nested>(wrong.clone()).is_err(),
-                "{wrong}"
-            );
+            assert!(serde_json::from_value::<Nested>(wrong.clone()).is_err(), "{wrong}");
         }
     }
 

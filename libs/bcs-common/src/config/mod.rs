@@ -65,10 +65,7 @@ pub struct Loaded<T> {
 ///
 /// # Errors
 /// The end of the process: `--help` and `--version` (code 0), a bad command line (2), a bad config file (1).
-pub fn load<T: DeserializeOwned>(
-    spec: &Spec,
-    args: impl Iterator<Item = OsString>,
-) -> Result<T, Exit> {
+pub fn load<T: DeserializeOwned>(spec: &Spec, args: impl Iterator<Item = OsString>) -> Result<T, Exit> {
     load_with_warnings(spec, args).map(|loaded| loaded.options)
 }
 
@@ -90,27 +87,17 @@ fn load_from<T: DeserializeOwned>(
 ) -> Result<Loaded<T>, Exit> {
     let given = flags::parse(spec, args.skip(1)).map_err(|error| flag_error(spec, &error))?;
     if given.help {
-        return Err(Exit {
-            stderr: format!("{}\n\n{}", spec.about, usage::text(spec)),
-            ..Exit::default()
-        });
+        return Err(Exit { stderr: format!("{}\n\n{}", spec.about, usage::text(spec)), ..Exit::default() });
     }
     if given.version {
-        return Err(Exit {
-            stdout: crate::version::text(),
-            ..Exit::default()
-        });
+        return Err(Exit { stdout: crate::version::text(), ..Exit::default() });
     }
     assemble(spec, &given, env).map_err(|error| Exit::failure(CONFIG_ERROR, error))
 }
 
 /// The original says it on both streams.
 fn flag_error(spec: &Spec, error: &str) -> Exit {
-    Exit {
-        code: FLAG_ERROR,
-        stdout: format!("{error}\n"),
-        stderr: format!("{error}\n{}", usage::text(spec)),
-    }
+    Exit { code: FLAG_ERROR, stdout: format!("{error}\n"), stderr: format!("{error}\n{}", usage::text(spec)) }
 }
 
 fn assemble<T: DeserializeOwned>(
@@ -118,35 +105,16 @@ fn assemble<T: DeserializeOwned>(
     given: &Given,
     env: impl Fn(&str) -> Option<String>,
 ) -> Result<Loaded<T>, String> {
-    let name = given
-        .values
-        .get("file")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let text = if name.is_empty() {
-        None
-    } else {
-        Some(read(name)?)
-    };
-    let file = text
-        .as_deref()
-        .map(|text| File::parse(name, text, spec))
-        .transpose()?;
+    let name = given.values.get("file").and_then(Value::as_str).unwrap_or_default();
+    let text = if name.is_empty() { None } else { Some(read(name)?) };
+    let file = text.as_deref().map(|text| File::parse(name, text, spec)).transpose()?;
     let mut root = Map::new();
     for opt in &spec.options {
         insert(&mut root, opt, effective(opt, given, file.as_ref(), &env)?);
     }
-    let options = serde_path_to_error::deserialize(Value::Object(root)).map_err(|error| {
-        mismatch(
-            spec,
-            file.as_ref(),
-            error.path(),
-            &error.inner().to_string(),
-        )
-    })?;
-    let warnings = file
-        .map(|file| warnings(spec, name, &file))
-        .unwrap_or_default();
+    let options = serde_path_to_error::deserialize(Value::Object(root))
+        .map_err(|error| mismatch(spec, file.as_ref(), error.path(), &error.inner().to_string()))?;
+    let warnings = file.map(|file| warnings(spec, name, &file)).unwrap_or_default();
     Ok(Loaded { options, warnings })
 }
 
@@ -162,12 +130,8 @@ fn effective(
     if let Some(value) = file.map(|file| file.value(opt)).transpose()?.flatten() {
         return Ok(value);
     }
-    if let Some((name, text)) = opt
-        .env
-        .and_then(|name| Some((name, env(name).filter(|text| !text.is_empty())?)))
-    {
-        return flags::value(opt, &text)
-            .map_err(|_| format!("environment variable {name}: want {}", opt.want()));
+    if let Some((name, text)) = opt.env.and_then(|name| Some((name, env(name).filter(|text| !text.is_empty())?))) {
+        return flags::value(opt, &text).map_err(|_| format!("environment variable {name}: want {}", opt.want()));
     }
     Ok(opt.default.clone())
 }
@@ -177,9 +141,7 @@ fn insert(root: &mut Map<String, Value>, opt: &Opt, value: Value) {
     let mut object = root;
     let mut rest = opt.path;
     while let Some((parent, below)) = rest.split_once('.') {
-        let inner = object
-            .entry(parent)
-            .or_insert_with(|| Value::Object(Map::new()));
+        let inner = object.entry(parent).or_insert_with(|| Value::Object(Map::new()));
         let Value::Object(inner) = inner else { return };
         (object, rest) = (inner, below);
     }
@@ -190,44 +152,25 @@ fn insert(root: &mut Map<String, Value>, opt: &Opt, value: Value) {
 
 fn read(name: &str) -> Result<String, String> {
     let bytes = fs::read(name).map_err(|error| {
-        let call = if error.kind() == io::ErrorKind::IsADirectory {
-            "read"
-        } else {
-            "open"
-        };
+        let call = if error.kind() == io::ErrorKind::IsADirectory { "read" } else { "open" };
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or_default();
         format!("{call} {name}: {}", text.to_lowercase())
     })?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
-        let line = error
-            .as_bytes()
-            .iter()
-            .take(valid)
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
+        let line = error.as_bytes().iter().take(valid).filter(|byte| **byte == b'\n').count() + 1;
         format!("{name}:{line}: not valid UTF-8")
     })
 }
 
 /// The error for a value that the service's type refuses: something inside a JSON option.
-fn mismatch(
-    spec: &Spec,
-    file: Option<&File<'_>>,
-    path: &serde_path_to_error::Path,
-    message: &str,
-) -> String {
+fn mismatch(spec: &Spec, file: Option<&File<'_>>, path: &serde_path_to_error::Path, message: &str) -> String {
     let text = path.to_string();
-    let inside = |opt: &&Opt| {
-        text.strip_prefix(opt.path)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    };
+    let inside =
+        |opt: &&Opt| text.strip_prefix(opt.path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
     let opt = spec.options.iter().find(inside);
-    let place = opt
-        .and_then(|opt| file?.place(opt, path))
-        .unwrap_or_else(|| format!("key \"{text}\": "));
+    let place = opt.and_then(|opt| file?.place(opt, path)).unwrap_or_else(|| format!("key \"{text}\": "));
     if opt.is_some_and(|opt| !opt.secret) {
         return format!("{place}{message}");
     }
@@ -243,9 +186,7 @@ fn warnings(spec: &Spec, name: &str, file: &File<'_>) -> Vec<String> {
     let unknown = file.unknown().iter();
     let similar = unknown.filter_map(|(key, line)| {
         let meant = similar::nearest(key, spec.options.iter().map(|opt| opt.path))?;
-        Some(format!(
-            "{name}:{line}: key \"{key}\" is ignored; did you mean \"{meant}\"?"
-        ))
+        Some(format!("{name}:{line}: key \"{key}\" is ignored; did you mean \"{meant}\"?"))
     });
     similar.collect()
 }

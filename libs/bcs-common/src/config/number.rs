@@ -24,21 +24,11 @@ pub(super) fn parse_uint(text: &str, max: u64) -> Result<u64, NumberError> {
         return Err(NumberError::Syntax);
     }
     let mut value: Option<u64> = Some(0);
-    for digit in digits
-        .unwrap_or_default()
-        .chars()
-        .filter(|digit| *digit != '_')
-    {
+    for digit in digits.unwrap_or_default().chars().filter(|digit| *digit != '_') {
         let digit = digit.to_digit(base).ok_or(NumberError::Syntax)?;
-        value = value.and_then(|value| {
-            value
-                .checked_mul(u64::from(base))?
-                .checked_add(u64::from(digit))
-        });
+        value = value.and_then(|value| value.checked_mul(u64::from(base))?.checked_add(u64::from(digit)));
     }
-    value
-        .filter(|value| *value <= max)
-        .ok_or(NumberError::Range)
+    value.filter(|value| *value <= max).ok_or(NumberError::Range)
 }
 
 /// `strconv.ParseInt(text, 0, ..)`: the same with a sign.
@@ -48,13 +38,8 @@ pub(super) fn parse_int(text: &str, min: i64, max: i64) -> Result<i64, NumberErr
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     let magnitude = i128::from(parse_uint(magnitude, u64::MAX)?);
-    let value = i64::try_from(if negative { -magnitude } else { magnitude })
-        .map_err(|_| NumberError::Range)?;
-    if value < min || value > max {
-        Err(NumberError::Range)
-    } else {
-        Ok(value)
-    }
+    let value = i64::try_from(if negative { -magnitude } else { magnitude }).map_err(|_| NumberError::Range)?;
+    if value < min || value > max { Err(NumberError::Range) } else { Ok(value) }
 }
 
 /// `strconv.ParseBool`.
@@ -136,16 +121,9 @@ mod tests {
             ("-", Err(Syntax)),
             ("--1", Err(Syntax)),
         ] {
-            assert_eq!(
-                parse_int(text, i32::MIN.into(), i32::MAX.into()),
-                want,
-                "{text:?}"
-            );
+            assert_eq!(parse_int(text, i32::MIN.into(), i32::MAX.into()), want, "{text:?}");
         }
-        assert_eq!(
-            parse_int("-9223372036854775808", i64::MIN, i64::MAX),
-            Ok(i64::MIN)
-        );
+        assert_eq!(parse_int("-9223372036854775808", i64::MIN, i64::MAX), Ok(i64::MIN));
     }
 
     #[test]

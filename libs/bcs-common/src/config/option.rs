@@ -62,17 +62,7 @@ pub struct Opt {
 impl Opt {
     fn new(path: &'static str, kind: Kind, default: Value, usage: &'static str) -> Self {
         let file_only = kind == Kind::Json;
-        Self {
-            path,
-            kind,
-            default,
-            usage,
-            short: None,
-            secret: false,
-            file_only,
-            env: None,
-            choices: &[],
-        }
+        Self { path, kind, default, usage, short: None, secret: false, file_only, env: None, choices: &[] }
     }
 
     /// A bool.
@@ -173,9 +163,7 @@ impl Opt {
     /// Refuse a text that is not among the choices; the error says what is wanted.
     pub(super) fn check_choice(&self, value: &Value) -> Result<(), String> {
         match value.as_str() {
-            Some(text) if !self.choices.is_empty() && !self.choices.contains(&text) => {
-                Err(self.want())
-            }
+            Some(text) if !self.choices.is_empty() && !self.choices.contains(&text) => Err(self.want()),
             _ => Ok(()),
         }
     }
@@ -183,11 +171,7 @@ impl Opt {
     /// What the option accepts, after the word "want".
     pub(super) fn want(&self) -> String {
         if !self.choices.is_empty() {
-            let quoted: Vec<_> = self
-                .choices
-                .iter()
-                .map(|choice| format!("{choice:?}"))
-                .collect();
+            let quoted: Vec<_> = self.choices.iter().map(|choice| format!("{choice:?}")).collect();
             return format!("one of {}", quoted.join(", "));
         }
         self.kind.want().to_owned()

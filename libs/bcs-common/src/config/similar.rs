@@ -12,10 +12,7 @@ pub(super) fn nearest<'a>(key: &str, candidates: impl Iterator<Item = &'a str>) 
 }
 
 fn plain(key: &str) -> Vec<char> {
-    key.chars()
-        .filter(|letter| !matches!(letter, '_' | '-'))
-        .flat_map(char::to_lowercase)
-        .collect()
+    key.chars().filter(|letter| !matches!(letter, '_' | '-')).flat_map(char::to_lowercase).collect()
 }
 
 /// Levenshtein distance: how many letters to insert, delete or replace.
@@ -25,11 +22,7 @@ fn distance(a: &[char], b: &[char]) -> usize {
         let mut next = vec![index + 1];
         for ((right, diagonal), above) in b.iter().zip(&row).zip(row.iter().skip(1)) {
             let before = next.last().copied().unwrap_or_default();
-            next.push(
-                (diagonal + usize::from(left != right))
-                    .min(above + 1)
-                    .min(before + 1),
-            );
+            next.push((diagonal + usize::from(left != right)).min(above + 1).min(before + 1));
         }
         row = next;
     }
@@ -58,19 +51,7 @@ mod tests {
 
     #[test]
     fn counts_edits() {
-        let count = |a: &str, b: &str| {
-            distance(
-                &a.chars().collect::<Vec<_>>(),
-                &b.chars().collect::<Vec<_>>(),
-            )
-        };
-        assert_eq!(
-            (
-                count("", "abc"),
-                count("abc", ""),
-                count("kitten", "sitting")
-            ),
-            (3, 3, 3)
-        );
+        let count = |a: &str, b: &str| distance(&a.chars().collect::<Vec<_>>(), &b.chars().collect::<Vec<_>>());
+        assert_eq!((count("", "abc"), count("abc", ""), count("kitten", "sitting")), (3, 3, 3));
     }
 }

@@ -8,19 +8,10 @@ use super::option::{Kind, Opt, Spec};
 /// `Usage of <program>:` and one line a flag, in alphabetical order.
 pub(super) fn text(spec: &Spec) -> String {
     let builtin = builtin();
-    let mut lines: Vec<(String, String)> = spec
-        .options
-        .iter()
-        .chain(&builtin)
-        .filter_map(line)
-        .collect();
+    let mut lines: Vec<(String, String)> = spec.options.iter().chain(&builtin).filter_map(line).collect();
     // The letter comes first in the line; order by what follows it.
     lines.sort_by(|(a, _), (b, _)| a.get(6..).cmp(&b.get(6..)));
-    let width = lines
-        .iter()
-        .map(|(flag, _)| flag.len())
-        .max()
-        .unwrap_or_default();
+    let width = lines.iter().map(|(flag, _)| flag.len()).max().unwrap_or_default();
     let mut text = format!("Usage of {}:\n", spec.program);
     for (flag, usage) in lines {
         text.push_str(&format!("{flag:width$}   {usage}\n"));
@@ -74,13 +65,6 @@ Usage of bcs-x:
   -p, --port uint            port to listen on (default 8080)
       --version              print the version and exit
 ";
-        assert_eq!(
-            text(&Spec {
-                program: "bcs-x",
-                about: "",
-                options
-            }),
-            want
-        );
+        assert_eq!(text(&Spec { program: "bcs-x", about: "", options }), want);
     }
 }

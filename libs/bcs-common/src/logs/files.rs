@@ -41,10 +41,7 @@ struct LevelFile {
 
 impl Files {
     pub fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            open: [const { None }; 4],
-        }
+        Self { settings, open: [const { None }; 4] }
     }
 
     /// Write a line to the file of its level and those of the lower levels; files are made at first use.
@@ -74,12 +71,7 @@ impl Files {
     }
 }
 
-fn append(
-    settings: &Settings,
-    level: Severity,
-    slot: &mut Option<LevelFile>,
-    line: &str,
-) -> io::Result<()> {
+fn append(settings: &Settings, level: Severity, slot: &mut Option<LevelFile>, line: &str) -> io::Result<()> {
     let length = line.len() as u64;
     let full = |file: &LevelFile| settings.max_size > 0 && file.size + length >= settings.max_size;
     if let Some(mut old) = slot.take_if(|file| full(file)) {
@@ -101,21 +93,13 @@ fn create(settings: &Settings, level: Severity, now: DateTime<Local>) -> io::Res
     })
 }
 
-fn create_in(
-    settings: &Settings,
-    dir: &Path,
-    level: Severity,
-    now: DateTime<Local>,
-) -> io::Result<LevelFile> {
+fn create_in(settings: &Settings, dir: &Path, level: Severity, now: DateTime<Local>) -> io::Result<LevelFile> {
     fs::create_dir_all(dir)?;
     let prefix = prefix(settings, level);
     let stamp = now.format("%Y%m%d-%H%M%S");
     let first = format!("{prefix}{stamp}.{}", std::process::id());
     let (name, file) = open_new(dir, &first)?;
-    let mut file = LevelFile {
-        writer: BufWriter::with_capacity(BUFFER, file),
-        size: 0,
-    };
+    let mut file = LevelFile { writer: BufWriter::with_capacity(BUFFER, file), size: 0 };
     if settings.format == LogFormat::Text {
         let header = header(&settings.host, now);
         file.writer.write_all(header.as_bytes())?;
@@ -123,23 +107,13 @@ fn create_in(
         file.size = header.len() as u64;
     }
     // Neither the link nor old files are worth losing the log for.
-    let _ = link(
-        dir,
-        &format!("{}.{}", settings.program, level.name()),
-        &name,
-    );
+    let _ = link(dir, &format!("{}.{}", settings.program, level.name()), &name);
     let _ = remove_oldest(dir, &prefix, &name, settings.max_files);
     Ok(file)
 }
 
 fn prefix(settings: &Settings, level: Severity) -> String {
-    format!(
-        "{}.{}.{}.log.{}.",
-        settings.program,
-        settings.host,
-        settings.user,
-        level.name()
-    )
+    format!("{}.{}.{}.log.{}.", settings.program, settings.host, settings.user, level.name())
 }
 
 /// Make a new file. The second one within a second gets the suffix `.1` and so on: always one more than the newest, as
@@ -147,19 +121,9 @@ fn prefix(settings: &Settings, level: Severity) -> String {
 fn open_new(dir: &Path, first: &str) -> io::Result<(String, File)> {
     let mut suffix = newest_suffix(dir, first)?.map_or(0, |newest| newest.saturating_add(1));
     loop {
-        let name = if suffix == 0 {
-            first.to_owned()
-        } else {
-            format!("{first}.{suffix}")
-        };
-        match OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .open(dir.join(&name))
-        {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && suffix < u32::MAX => {
-                suffix += 1
-            }
+        let name = if suffix == 0 { first.to_owned() } else { format!("{first}.{suffix}") };
+        match OpenOptions::new().append(true).create_new(true).open(dir.join(&name)) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && suffix < u32::MAX => suffix += 1,
             result => return result.map(|file| (name, file)),
         }
     }
@@ -172,9 +136,7 @@ fn newest_suffix(dir: &Path, first: &str) -> io::Result<Option<u32>> {
         let name = entry?.file_name();
         let suffix = match name.to_str().and_then(|name| name.strip_prefix(first)) {
             Some("") => Some(0),
-            Some(rest) => rest
-                .strip_prefix('.')
-                .and_then(|suffix| suffix.parse().ok()),
+            Some(rest) => rest.strip_prefix('.').and_then(|suffix| suffix.parse().ok()),
             None => None,
         };
         newest = newest.max(suffix);
@@ -215,11 +177,7 @@ fn remove_oldest(dir: &Path, prefix: &str, current: &str, keep: usize) -> io::Re
         let Ok(name) = entry?.file_name().into_string() else {
             continue;
         };
-        if let Some(age) = name
-            .strip_prefix(prefix)
-            .and_then(age)
-            .filter(|_| name != current)
-        {
+        if let Some(age) = name.strip_prefix(prefix).and_then(age).filter(|_| name != current) {
             files.push((age, name));
         }
     }
@@ -235,14 +193,11 @@ fn remove_oldest(dir: &Path, prefix: &str, current: &str, keep: usize) -> io::Re
 fn age(rest: &str) -> Option<(String, u32)> {
     let mut parts = rest.split('.');
     let stamp = parts.next()?;
-    let digits = |text: &str, length: usize| {
-        text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit())
-    };
+    let digits = |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
     let (date, time) = stamp.split_once('-')?;
     let _pid: u32 = parts.next()?.parse().ok()?;
     let suffix = parts.next().map_or(Some(0), |suffix| suffix.parse().ok())?;
-    (digits(date, 8) && digits(time, 6) && parts.next().is_none())
-        .then(|| (stamp.to_owned(), suffix))
+    (digits(date, 8) && digits(time, 6) && parts.next().is_none()).then(|| (stamp.to_owned(), suffix))
 }
 
 #[cfg(test)]
@@ -263,9 +218,7 @@ mod tests {
     }
 
     fn names(dir: &Path, part: &str) -> Vec<String> {
-        let names = fs::read_dir(dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<_> = names.filter(|name| name.contains(part)).collect();
         names.sort();
         names
@@ -280,12 +233,9 @@ mod tests {
         assert_eq!(names(&settings.dir, ".log.").len(), 1);
         files.write(Severity::Error, "two\n").unwrap();
         files.flush().unwrap();
-        let read =
-            |level: &str| fs::read_to_string(settings.dir.join(format!("bcs-x.{level}"))).unwrap();
+        let read = |level: &str| fs::read_to_string(settings.dir.join(format!("bcs-x.{level}"))).unwrap();
         assert!(read("INFO").ends_with("] msg\none\ntwo\n"));
-        assert!(
-            read("WARNING").ends_with("] msg\ntwo\n") && read("ERROR").ends_with("] msg\ntwo\n")
-        );
+        assert!(read("WARNING").ends_with("] msg\ntwo\n") && read("ERROR").ends_with("] msg\ntwo\n"));
         assert!(!settings.dir.join("bcs-x.FATAL").exists());
     }
 
@@ -298,44 +248,22 @@ mod tests {
         files.flush().unwrap();
         let name = names(&settings.dir, ".log.").remove(0);
         let rest = name.strip_prefix("bcs-x.node.root.log.INFO.").unwrap();
-        assert!(
-            age(rest).is_some() && rest.ends_with(&format!(".{}", std::process::id())),
-            "{name}"
-        );
-        assert_eq!(
-            fs::read_link(settings.dir.join("bcs-x.INFO")).unwrap(),
-            Path::new(&name)
-        );
+        assert!(age(rest).is_some() && rest.ends_with(&format!(".{}", std::process::id())), "{name}");
+        assert_eq!(fs::read_link(settings.dir.join("bcs-x.INFO")).unwrap(), Path::new(&name));
         let content = fs::read_to_string(settings.dir.join(name)).unwrap();
         let lines: Vec<_> = content.lines().collect();
-        assert!(
-            lines[0].starts_with("Log file created at: 20")
-                && lines[1] == "Running on machine: node"
-        );
-        assert!(
-            lines[2].starts_with("Binary: Built with rustc ") && lines[2].contains(" for linux/")
-        );
-        assert_eq!(
-            lines[3],
-            "Log line format: [IWEF]mmdd hh:mm:ss.uuuuuu threadid file:line] msg"
-        );
+        assert!(lines[0].starts_with("Log file created at: 20") && lines[1] == "Running on machine: node");
+        assert!(lines[2].starts_with("Binary: Built with rustc ") && lines[2].contains(" for linux/"));
+        assert_eq!(lines[3], "Log line format: [IWEF]mmdd hh:mm:ss.uuuuuu threadid file:line] msg");
     }
 
     #[test]
     fn rotates_before_the_limit_and_keeps_the_newest_files() {
         let temp = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            max_size: 1000,
-            max_files: 3,
-            ..settings(temp.path())
-        };
+        let settings = Settings { max_size: 1000, max_files: 3, ..settings(temp.path()) };
         fs::create_dir_all(&settings.dir).unwrap();
         let old = "bcs-x.node.root.log.INFO.20010101-000000.1";
-        let others = [
-            "bcs-x.node.root.log.INFO.20010101-000000.1.gz",
-            "bcs-x.node.root.log.INFO.note",
-            "bcs-y.log",
-        ];
+        let others = ["bcs-x.node.root.log.INFO.20010101-000000.1.gz", "bcs-x.node.root.log.INFO.note", "bcs-y.log"];
         for name in others.iter().chain([&old]) {
             fs::write(settings.dir.join(name), "").unwrap();
         }
@@ -357,68 +285,31 @@ mod tests {
         for number in 0..20 {
             assert_eq!(all.contains(&line(number)), number >= 14, "line {number}");
         }
-        assert!(
-            current
-                .iter()
-                .all(|name| read(Path::new(name)).len() < 1000)
-        );
+        assert!(current.iter().all(|name| read(Path::new(name)).len() < 1000));
     }
 
     #[test]
     fn the_current_file_stays_when_the_clock_went_back() {
         let temp = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            max_files: 1,
-            ..settings(temp.path())
-        };
+        let settings = Settings { max_files: 1, ..settings(temp.path()) };
         fs::create_dir_all(&settings.dir).unwrap();
-        fs::write(
-            settings
-                .dir
-                .join("bcs-x.node.root.log.INFO.29990101-000000.1"),
-            "",
-        )
-        .unwrap();
-        Files::new(settings.clone())
-            .write(Severity::Info, "x\n")
-            .unwrap();
+        fs::write(settings.dir.join("bcs-x.node.root.log.INFO.29990101-000000.1"), "").unwrap();
+        Files::new(settings.clone()).write(Severity::Info, "x\n").unwrap();
         assert_eq!(
             names(&settings.dir, ".log."),
-            [fs::read_link(settings.dir.join("bcs-x.INFO"))
-                .unwrap()
-                .to_str()
-                .unwrap()]
+            [fs::read_link(settings.dir.join("bcs-x.INFO")).unwrap().to_str().unwrap()]
         );
     }
 
     #[test]
     fn ages_sort_by_time_then_suffix() {
-        let mut rests = [
-            "20210602-140102.9.10",
-            "20210602-140102.9",
-            "20210602-140101.10",
-            "20210602-140102.9.2",
-        ];
+        let mut rests = ["20210602-140102.9.10", "20210602-140102.9", "20210602-140101.10", "20210602-140102.9.2"];
         rests.sort_by_key(|rest| age(rest));
-        assert_eq!(
-            rests,
-            [
-                "20210602-140101.10",
-                "20210602-140102.9",
-                "20210602-140102.9.2",
-                "20210602-140102.9.10"
-            ]
-        );
+        assert_eq!(rests, ["20210602-140101.10", "20210602-140102.9", "20210602-140102.9.2", "20210602-140102.9.10"]);
         assert!(
-            [
-                "",
-                "x",
-                "20210602-1401.9",
-                "20210602-140102",
-                "20210602-140102.9.1.1"
-            ]
-            .iter()
-            .all(|rest| age(rest).is_none())
+            ["", "x", "20210602-1401.9", "20210602-140102", "20210602-140102.9.1.1"]
+                .iter()
+                .all(|rest| age(rest).is_none())
         );
     }
 
@@ -427,9 +318,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let settings = settings(temp.path());
         fs::write(&settings.dir, "a file is in the way").unwrap();
-        Files::new(settings.clone())
-            .write(Severity::Info, "x\n")
-            .unwrap();
+        Files::new(settings.clone()).write(Severity::Info, "x\n").unwrap();
         assert!(settings.fallback.join("bcs-x.INFO").exists());
         fs::remove_dir_all(&settings.fallback).unwrap();
         fs::write(&settings.fallback, "").unwrap();
@@ -439,16 +328,10 @@ mod tests {
     #[test]
     fn json_files_have_no_header() {
         let temp = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            format: LogFormat::Json,
-            ..settings(temp.path())
-        };
+        let settings = Settings { format: LogFormat::Json, ..settings(temp.path()) };
         let mut files = Files::new(settings.clone());
         files.write(Severity::Info, "{}\n").unwrap();
         files.flush().unwrap();
-        assert_eq!(
-            fs::read_to_string(settings.dir.join("bcs-x.INFO")).unwrap(),
-            "{}\n"
-        );
+        assert_eq!(fs::read_to_string(settings.dir.join("bcs-x.INFO")).unwrap(), "{}\n");
     }
 }

@@ -6,9 +6,7 @@ use std::os::unix::fs::MetadataExt;
 /// The host name up to the first dot.
 pub(super) fn host_name() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = kernel
-        .or_else(|| std::env::var("HOSTNAME").ok())
-        .unwrap_or_default();
+    let name = kernel.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
     match short(&name) {
         "" => "unknownhost".to_owned(),
         name => name.to_owned(),
@@ -18,15 +16,10 @@ pub(super) fn host_name() -> String {
 /// The name of the user that runs the process.
 pub(super) fn user_name() -> String {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = fs::metadata("/proc/self")
-        .ok()
-        .and_then(|process| user_of(&passwd, process.uid()));
+    let name = fs::metadata("/proc/self").ok().and_then(|process| user_of(&passwd, process.uid()));
     let name = name.or_else(|| std::env::var("USER").ok().filter(|name| !name.is_empty()));
     // The name becomes part of a file name.
-    name.map_or_else(
-        || "unknownuser".to_owned(),
-        |name| name.replace(['/', '\\'], "_"),
-    )
+    name.map_or_else(|| "unknownuser".to_owned(), |name| name.replace(['/', '\\'], "_"))
 }
 
 fn short(name: &str) -> &str {
@@ -48,10 +41,7 @@ mod tests {
 
     #[test]
     fn hosts_end_at_the_first_dot() {
-        assert_eq!(
-            (short("node-1.example.org\n"), short("node"), short("")),
-            ("node-1", "node", "")
-        );
+        assert_eq!((short("node-1.example.org\n"), short("node"), short("")), ("node-1", "node", ""));
         assert!(!host_name().is_empty() && !host_name().contains(['.', '/', '\n']));
     }
 

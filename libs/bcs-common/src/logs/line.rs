@@ -35,10 +35,7 @@ impl Message {
 
 impl From<String> for Message {
     fn from(text: String) -> Self {
-        Self {
-            text,
-            fields: Vec::new(),
-        }
+        Self { text, fields: Vec::new() }
     }
 }
 
@@ -76,10 +73,7 @@ pub(super) fn render(
     source: Source<'_>,
     message: &Message,
 ) -> String {
-    let file = Path::new(source.file)
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or("???");
+    let file = Path::new(source.file).file_name().and_then(|name| name.to_str()).unwrap_or("???");
     match format {
         LogFormat::Text => {
             let mut line = String::with_capacity(64 + message.text.len());
@@ -98,16 +92,10 @@ pub(super) fn render(
         }
         LogFormat::Json => {
             let mut object = Map::new();
-            object.insert(
-                "time".to_owned(),
-                time.format("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string().into(),
-            );
+            object.insert("time".to_owned(), time.format("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string().into());
             object.insert("level".to_owned(), severity.name().into());
             object.insert("pid".to_owned(), std::process::id().into());
-            object.insert(
-                "source".to_owned(),
-                format!("{file}:{}", source.line).into(),
-            );
+            object.insert("source".to_owned(), format!("{file}:{}", source.line).into());
             object.insert("message".to_owned(), message.text.trim_end().into());
             for (name, value) in &message.fields {
                 object.entry(*name).or_insert_with(|| value.clone());
@@ -124,9 +112,7 @@ fn push_body(line: &mut String, message: &Message) {
         line.push_str(name);
         line.push('=');
         match value {
-            Value::String(text) if !text.is_empty() && !text.contains([' ', '"', '=']) => {
-                push_visible(line, text)
-            }
+            Value::String(text) if !text.is_empty() && !text.contains([' ', '"', '=']) => push_visible(line, text),
             value => push_visible(line, &value.to_string()),
         }
     }
@@ -155,30 +141,15 @@ mod tests {
     use chrono::TimeZone;
 
     fn rendered(format: LogFormat, message: &Message) -> String {
-        let time = Local.with_ymd_and_hms(2021, 6, 2, 14, 1, 2).unwrap()
-            + chrono::Duration::microseconds(123_456);
-        render(
-            format,
-            Severity::Info,
-            time,
-            Source {
-                file: "a/b/server.rs",
-                line: 45,
-            },
-            message,
-        )
+        let time = Local.with_ymd_and_hms(2021, 6, 2, 14, 1, 2).unwrap() + chrono::Duration::microseconds(123_456);
+        render(format, Severity::Info, time, Source { file: "a/b/server.rs", line: 45 }, message)
     }
 
     #[test]
     fn text_line() {
         let message = Message {
             text: "listening\n".into(),
-            fields: vec![
-                ("port", 80.into()),
-                ("name", "a".into()),
-                ("why", "b c".into()),
-                ("on", true.into()),
-            ],
+            fields: vec![("port", 80.into()), ("name", "a".into()), ("why", "b c".into()), ("on", true.into())],
         };
         let want = format!(
             "I0602 14:01:02.123456 {:>7} server.rs:45] listening port=80 name=a why=\"b c\" on=true\n",
@@ -189,23 +160,15 @@ mod tests {
 
     #[test]
     fn a_message_cannot_forge_a_line() {
-        let message = Message {
-            text: "a\nI0602 14:01:02.123456 x\r\u{1b}[2J\té".into(),
-            fields: vec![("f", "x\ny".into())],
-        };
+        let message =
+            Message { text: "a\nI0602 14:01:02.123456 x\r\u{1b}[2J\té".into(), fields: vec![("f", "x\ny".into())] };
         let line = rendered(LogFormat::Text, &message);
-        assert!(
-            line.ends_with("] a\n\tI0602 14:01:02.123456 x\\r\\u{1b}[2J\té f=x\n\ty\n"),
-            "{line}"
-        );
+        assert!(line.ends_with("] a\n\tI0602 14:01:02.123456 x\\r\\u{1b}[2J\té f=x\n\ty\n"), "{line}");
     }
 
     #[test]
     fn json_line() {
-        let message = Message {
-            text: "say \"hi\"\n".into(),
-            fields: vec![("port", 80.into()), ("level", "x".into())],
-        };
+        let message = Message { text: "say \"hi\"\n".into(), fields: vec![("port", 80.into()), ("level", "x".into())] };
         let line = rendered(LogFormat::Json, &message);
         assert_eq!(line.lines().count(), 1);
         let object: Value = serde_json::from_str(&line).unwrap();
@@ -214,11 +177,6 @@ mod tests {
             (&"say \"hi\"".into(), &80.into(), &"INFO".into())
         );
         assert_eq!(object["source"], "server.rs:45");
-        assert!(
-            object["time"]
-                .as_str()
-                .unwrap()
-                .starts_with("2021-06-02T14:01:02.123456")
-        );
+        assert!(object["time"].as_str().unwrap().starts_with("2021-06-02T14:01:02.123456"));
     }
 }

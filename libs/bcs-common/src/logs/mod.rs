@@ -85,19 +85,9 @@ pub fn fatal(message: impl Display) -> Exit {
         return Exit::failure(FATAL_EXIT, message);
     };
     let place = Location::caller();
-    log.record(
-        Severity::Fatal,
-        Source {
-            file: place.file(),
-            line: place.line(),
-        },
-        &with_backtrace(message).into(),
-    );
+    log.record(Severity::Fatal, Source { file: place.file(), line: place.line() }, &with_backtrace(message).into());
     log.flush();
-    Exit {
-        code: FATAL_EXIT,
-        ..Exit::default()
-    }
+    Exit { code: FATAL_EXIT, ..Exit::default() }
 }
 
 /// Keeps the log flushed every 5 s; dropping it flushes for the last time.
@@ -114,18 +104,12 @@ impl LogGuard {
         let (stop, stopped) = mpsc::sync_channel::<()>(0);
         let flushed = Arc::clone(&log);
         // A thread, not a task: it must work while the runtime is busy or not there yet.
-        let thread = std::thread::Builder::new()
-            .name("log-flush".to_owned())
-            .spawn(move || {
-                while stopped.recv_timeout(FLUSH_EVERY) == Err(RecvTimeoutError::Timeout) {
-                    flushed.flush();
-                }
-            })?;
-        Ok(Self {
-            log,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        let thread = std::thread::Builder::new().name("log-flush".to_owned()).spawn(move || {
+            while stopped.recv_timeout(FLUSH_EVERY) == Err(RecvTimeoutError::Timeout) {
+                flushed.flush();
+            }
+        })?;
+        Ok(Self { log, stop: Some(stop), thread: Some(thread) })
     }
 }
 
@@ -156,15 +140,10 @@ impl Log {
     /// The second result says which options are unusable.
     fn new(program: &str, opts: &LogOptions) -> (Self, Vec<String>) {
         let (verbosity, bad) = Verbosity::new(opts.v, &opts.vmodule);
-        let mut complaints: Vec<_> = bad
-            .iter()
-            .map(|part| format!("vmodule: {part:?} is ignored: want pattern=N"))
-            .collect();
+        let mut complaints: Vec<_> =
+            bad.iter().map(|part| format!("vmodule: {part:?} is ignored: want pattern=N")).collect();
         let threshold = parse_threshold(&opts.stderrthreshold).unwrap_or_else(|| {
-            complaints.push(format!(
-                "stderrthreshold {:?} is ignored: want a level",
-                opts.stderrthreshold
-            ));
+            complaints.push(format!("stderrthreshold {:?} is ignored: want a level", opts.stderrthreshold));
             Severity::Error.number()
         });
         let settings = Settings {
@@ -180,11 +159,7 @@ impl Log {
         let log = Self {
             verbosity,
             format: opts.log_format,
-            threshold: if opts.logtostderr || opts.alsologtostderr {
-                0
-            } else {
-                threshold
-            },
+            threshold: if opts.logtostderr || opts.alsologtostderr { 0 } else { threshold },
             files: (!opts.logtostderr).then(|| Mutex::new(Files::new(settings))),
             broken: AtomicBool::new(false),
         };
@@ -205,11 +180,7 @@ impl Log {
 
     /// Standard error hears of the first of a row of failures.
     fn with_files(&self, action: impl FnOnce(&mut Files) -> io::Result<()>) {
-        let Some(mut files) = self
-            .files
-            .as_ref()
-            .and_then(|files| files.try_lock_for(LOCK_LIMIT))
-        else {
+        let Some(mut files) = self.files.as_ref().and_then(|files| files.try_lock_for(LOCK_LIMIT)) else {
             return;
         };
         let result = action(&mut files);
@@ -229,15 +200,9 @@ impl Log {
 
     /// The process may be about to abort: nothing may stay in memory.
     fn panicked(&self, info: &PanicHookInfo<'_>) {
-        let (file, line) = info
-            .location()
-            .map_or(("", 0), |place| (place.file(), place.line()));
+        let (file, line) = info.location().map_or(("", 0), |place| (place.file(), place.line()));
         let message = format!("panic: {}", info.payload_as_str().unwrap_or("(no message)"));
-        self.record(
-            Severity::Error,
-            Source { file, line },
-            &with_backtrace(message).into(),
-        );
+        self.record(Severity::Error, Source { file, line }, &with_backtrace(message).into());
         self.flush();
     }
 }

@@ -45,9 +45,7 @@ impl Severity {
 
 /// The number of a `stderrthreshold`: a number, where more than 3 means never, or a name in any case.
 pub(super) fn parse_threshold(text: &str) -> Option<i64> {
-    let named = Severity::ALL
-        .into_iter()
-        .find(|severity| severity.name().eq_ignore_ascii_case(text));
+    let named = Severity::ALL.into_iter().find(|severity| severity.name().eq_ignore_ascii_case(text));
     named.map(Severity::number).or_else(|| text.parse().ok())
 }
 
@@ -57,13 +55,8 @@ mod tests {
 
     #[test]
     fn thresholds() {
-        for (text, want) in [
-            ("2", Some(2)),
-            ("error", Some(2)),
-            ("INFO", Some(0)),
-            ("Fatal", Some(3)),
-            ("9", Some(9)),
-        ] {
+        for (text, want) in [("2", Some(2)), ("error", Some(2)), ("INFO", Some(0)), ("Fatal", Some(3)), ("9", Some(9))]
+        {
             assert_eq!(parse_threshold(text), want, "{text}");
         }
         assert_eq!((parse_threshold(""), parse_threshold("warn")), (None, None));

@@ -16,11 +16,7 @@ pub(super) struct LogSubscriber(pub Arc<Log>);
 
 impl Subscriber for LogSubscriber {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.enabled(metadata) {
-            Interest::always()
-        } else {
-            Interest::never()
-        }
+        if self.enabled(metadata) { Interest::always() } else { Interest::never() }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -40,10 +36,7 @@ impl Subscriber for LogSubscriber {
         };
         let mut message = Message::default();
         event.record(&mut message);
-        let source = Source {
-            file: metadata.file().unwrap_or_default(),
-            line: metadata.line().unwrap_or_default(),
-        };
+        let source = Source { file: metadata.file().unwrap_or_default(), line: metadata.line().unwrap_or_default() };
         self.0.record(severity, source, &message);
     }
 

@@ -23,17 +23,12 @@ fn written(opts: &LogOptions, work: impl FnOnce(&Log)) -> String {
     tracing::subscriber::with_default(LogSubscriber(Arc::clone(&log)), || work(&log));
     log.flush();
     let text = std::fs::read_to_string(opts.log_dir.join("bcs-x.INFO")).unwrap_or_default();
-    text.lines()
-        .skip(4)
-        .map(|line| format!("{line}\n"))
-        .collect()
+    text.lines().skip(4).map(|line| format!("{line}\n")).collect()
 }
 
 /// The lines without their headers.
 fn messages(text: &str) -> Vec<&str> {
-    text.lines()
-        .map(|line| line.split_once("] ").unwrap().1)
-        .collect()
+    text.lines().map(|line| line.split_once("] ").unwrap().1).collect()
 }
 
 #[test]
@@ -45,18 +40,8 @@ fn events_become_lines() {
         tracing::error!("bad");
         tracing::debug!("hidden");
     });
-    assert_eq!(
-        messages(&text),
-        [
-            "listening port=80 name=a",
-            "lost 1 error=\"no route\"",
-            "bad"
-        ]
-    );
-    assert_eq!(
-        text.lines().map(|line| &line[..1]).collect::<String>(),
-        "IWE"
-    );
+    assert_eq!(messages(&text), ["listening port=80 name=a", "lost 1 error=\"no route\"", "bad"]);
+    assert_eq!(text.lines().map(|line| &line[..1]).collect::<String>(), "IWE");
     assert!(text.lines().all(|line| line.contains(" tests.rs:")), "{text}");
 }
 
@@ -74,10 +59,7 @@ fn verbosity_changes_at_run_time() {
             talk();
         }
     });
-    assert_eq!(
-        messages(&text),
-        ["v 0", "v 3", "debug", "v 5", "debug", "trace", "v 0"]
-    );
+    assert_eq!(messages(&text), ["v 0", "v 3", "debug", "v 5", "debug", "trace", "v 0"]);
 }
 
 #[test]
@@ -101,10 +83,7 @@ fn disabled_events_are_not_formatted() {
 #[test]
 fn vmodule_opens_single_files() {
     let temp = tempfile::tempdir().unwrap();
-    let opts = LogOptions {
-        vmodule: "tes?s=3".into(),
-        ..options(temp.path())
-    };
+    let opts = LogOptions { vmodule: "tes?s=3".into(), ..options(temp.path()) };
     let text = written(&opts, |_| {
         tracing::debug!("debug");
         tracing::trace!("trace");
@@ -126,11 +105,7 @@ fn spans_are_off() {
 #[test]
 fn logtostderr_makes_no_files() {
     let temp = tempfile::tempdir().unwrap();
-    let opts = LogOptions {
-        logtostderr: true,
-        log_dir: temp.path().join("logs"),
-        ..options(temp.path())
-    };
+    let opts = LogOptions { logtostderr: true, log_dir: temp.path().join("logs"), ..options(temp.path()) };
     written(&opts, |_| tracing::info!("to stderr"));
     assert!(!opts.log_dir.exists());
 }
@@ -145,10 +120,7 @@ fn thresholds_follow_the_options() {
         (log.threshold, complaints.len())
     };
     assert_eq!(threshold(|opts| opts.stderrthreshold = "1".into()), (1, 0));
-    assert_eq!(
-        threshold(|opts| opts.stderrthreshold = "loud".into()),
-        (2, 1)
-    );
+    assert_eq!(threshold(|opts| opts.stderrthreshold = "loud".into()), (2, 1));
     assert_eq!(threshold(|opts| opts.alsologtostderr = true), (0, 0));
     assert_eq!(threshold(|opts| opts.vmodule = "a".into()), (3, 1));
 }

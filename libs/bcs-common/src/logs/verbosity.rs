@@ -31,30 +31,17 @@ impl Verbosity {
     /// The second result lists the parts of `vmodule` that are not `pattern=N`.
     pub fn new(v: i32, vmodule: &str) -> (Self, Vec<String>) {
         let (mut modules, mut bad) = (Vec::new(), Vec::new());
-        for part in vmodule
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
+        for part in vmodule.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let module = part.split_once('=').and_then(|(pattern, v)| {
                 let pattern: Vec<char> = pattern.trim().chars().collect();
-                Some(Module {
-                    pattern,
-                    v: v.trim().parse().ok()?,
-                })
+                Some(Module { pattern, v: v.trim().parse().ok()? })
             });
             match module {
                 Some(module) => modules.push(module),
                 None => bad.push(part.to_owned()),
             }
         }
-        (
-            Self {
-                v: AtomicI32::new(v),
-                modules,
-            },
-            bad,
-        )
+        (Self { v: AtomicI32::new(v), modules }, bad)
     }
 
     pub fn get(&self) -> i32 {
@@ -69,17 +56,12 @@ impl Verbosity {
     pub fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let source = metadata.module_path().unwrap_or(metadata.target());
         metadata.is_event()
-            && needed(*metadata.level(), source.starts_with("bcs"))
-                .is_none_or(|v| v <= self.of(metadata.file()))
+            && needed(*metadata.level(), source.starts_with("bcs")).is_none_or(|v| v <= self.of(metadata.file()))
     }
 
     /// The level above which no event is written, whatever its source.
     pub fn most(&self) -> LevelFilter {
-        let v = self
-            .modules
-            .iter()
-            .map(|module| module.v)
-            .fold(self.get(), i32::max);
+        let v = self.modules.iter().map(|module| module.v).fold(self.get(), i32::max);
         match v {
             TRACE.. => LevelFilter::TRACE,
             DEBUG.. => LevelFilter::DEBUG,
@@ -93,10 +75,7 @@ impl Verbosity {
             return v;
         };
         // The first match counts.
-        let module = self
-            .modules
-            .iter()
-            .find(|module| matches(&module.pattern, &stem.chars().collect::<Vec<_>>()));
+        let module = self.modules.iter().find(|module| matches(&module.pattern, &stem.chars().collect::<Vec<_>>()));
         module.map_or(v, |module| v.max(module.v))
     }
 }
@@ -119,9 +98,7 @@ fn matches(pattern: &[char], text: &[char]) -> bool {
         (None, None) => true,
         (Some(('*', rest)), None) => matches(rest, text),
         (Some(('*', rest)), Some((_, shorter))) => matches(rest, text) || matches(pattern, shorter),
-        (Some((wanted, rest)), Some((found, shorter))) => {
-            (wanted == found || *wanted == '?') && matches(rest, shorter)
-        }
+        (Some((wanted, rest)), Some((found, shorter))) => (wanted == found || *wanted == '?') && matches(rest, shorter),
         _ => false,
     }
 }
@@ -133,10 +110,7 @@ mod tests {
     #[test]
     fn globs() {
         let glob = |pattern: &str, text: &str| {
-            matches(
-                &pattern.chars().collect::<Vec<_>>(),
-                &text.chars().collect::<Vec<_>>(),
-            )
+            matches(&pattern.chars().collect::<Vec<_>>(), &text.chars().collect::<Vec<_>>())
         };
         for (pattern, text, want) in [
             ("server", "server", true),
@@ -157,33 +131,14 @@ mod tests {
         let (verbosity, bad) = Verbosity::new(1, "watch*=5, mod=0,broken,x=y");
         assert_eq!(bad, ["broken", "x=y"]);
         let of = |file| verbosity.of(Some(file));
-        assert_eq!(
-            (
-                of("src/watch_feed.rs"),
-                of("src/mod.rs"),
-                of("src/other.rs")
-            ),
-            (5, 1, 1)
-        );
-        assert_eq!(
-            (verbosity.of(None), verbosity.most()),
-            (1, LevelFilter::TRACE)
-        );
+        assert_eq!((of("src/watch_feed.rs"), of("src/mod.rs"), of("src/other.rs")), (5, 1, 1));
+        assert_eq!((verbosity.of(None), verbosity.most()), (1, LevelFilter::TRACE));
     }
 
     #[test]
     fn libraries_need_more() {
-        assert_eq!(
-            (needed(Level::WARN, false), needed(Level::INFO, true)),
-            (None, None)
-        );
-        assert_eq!(
-            (needed(Level::DEBUG, true), needed(Level::TRACE, true)),
-            (Some(3), Some(5))
-        );
-        assert_eq!(
-            (needed(Level::INFO, false), needed(Level::DEBUG, false)),
-            (Some(3), Some(8))
-        );
+        assert_eq!((needed(Level::WARN, false), needed(Level::INFO, true)), (None, None));
+        assert_eq!((needed(Level::DEBUG, true), needed(Level::TRACE, true)), (Some(3), Some(5)));
+        assert_eq!((needed(Level::INFO, false), needed(Level::DEBUG, false)), (Some(3), Some(8)));
     }
 }
