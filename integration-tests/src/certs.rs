@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
 };
 
 use crate::workdir::WorkDir;
@@ -21,9 +21,7 @@ impl Certs {
     pub fn generate() -> Self {
         let dir = WorkDir::new("certs");
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "test-ca");
+        params.distinguished_name.push(DnType::CommonName, "test-ca");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -63,15 +61,10 @@ impl Certs {
 fn leaf(dir: &WorkDir, ca: &CertifiedIssuer<'_, KeyPair>, name: &str, alternative_names: &[&str]) {
     let names: Vec<_> = alternative_names.iter().map(ToString::to_string).collect();
     let mut params = CertificateParams::new(names).unwrap();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, format!("test-{name}"));
+    params.distinguished_name.push(DnType::CommonName, format!("test-{name}"));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     // Both for both: etcd and the services show their server certificate where they are clients.
-    params.extended_key_usages = vec![
-        ExtendedKeyUsagePurpose::ServerAuth,
-        ExtendedKeyUsagePurpose::ClientAuth,
-    ];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, ca).unwrap();
     dir.write(&format!("{name}.pem"), certificate.pem());

@@ -48,10 +48,7 @@ impl ChaosProxy {
         let (open_now, open) = watch::channel(0);
         let (listening, is_listening) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let relay = Relay::new(address, target, line_seen, open_now);
                 listening.send(()).unwrap();
@@ -59,13 +56,7 @@ impl ChaosProxy {
             });
         });
         is_listening.recv().expect("the proxy listens");
-        Self {
-            port,
-            line,
-            orders: Some(orders),
-            open,
-            thread: Some(thread),
-        }
+        Self { port, line, orders: Some(orders), open, thread: Some(thread) }
     }
 
     /// Where it listens.
@@ -139,12 +130,7 @@ struct Relay {
 }
 
 impl Relay {
-    fn new(
-        address: SocketAddr,
-        target: SocketAddr,
-        line: watch::Receiver<Line>,
-        open: watch::Sender<usize>,
-    ) -> Self {
+    fn new(address: SocketAddr, target: SocketAddr, line: watch::Receiver<Line>, open: watch::Sender<usize>) -> Self {
         Self {
             address,
             target,
@@ -179,17 +165,14 @@ impl Relay {
                 self.listener = None;
                 self.cut().await;
             }
-            Order::Accept if self.listener.is_none() => {
-                self.listener = Some(listen(self.address).unwrap())
-            }
+            Order::Accept if self.listener.is_none() => self.listener = Some(listen(self.address).unwrap()),
             Order::Accept => {}
         }
     }
 
     fn pass_on(&mut self, client: TcpStream) {
         let (target, line, cut) = (self.target, self.line.clone(), self.cuts.subscribe());
-        self.connections
-            .spawn(connection(client, target, line, cut));
+        self.connections.spawn(connection(client, target, line, cut));
         self.count();
     }
 
@@ -259,11 +242,7 @@ async fn connection(
 }
 
 /// Carries one direction until its sender closes it.
-async fn carry(
-    from: &mut OwnedReadHalf,
-    to: &mut OwnedWriteHalf,
-    mut line: watch::Receiver<Line>,
-) -> io::Result<()> {
+async fn carry(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, mut line: watch::Receiver<Line>) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     loop {
         let length = from.read(&mut chunk).await?;

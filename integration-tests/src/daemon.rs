@@ -56,14 +56,7 @@ impl Daemon {
         command: impl Fn(&Path) -> Command + Send + Sync + 'static,
     ) -> Self {
         let process = Process::spawn(name, command(dir.path()), dir.path());
-        let mut daemon = Self {
-            name: name.to_owned(),
-            process,
-            command: Box::new(command),
-            address,
-            ready,
-            dir,
-        };
+        let mut daemon = Self { name: name.to_owned(), process, command: Box::new(command), address, ready, dir };
         daemon.until_ready().await;
         daemon
     }
@@ -83,13 +76,7 @@ impl Daemon {
 
     /// Waits until it is ready.
     pub async fn until_ready(&mut self) {
-        let Self {
-            name,
-            process,
-            address,
-            ready,
-            ..
-        } = self;
+        let Self { name, process, address, ready, .. } = self;
         let what = format!("{name} is ready at {address}");
         eventually(&what, START, async || {
             if let Some(status) = process.exit_status() {

@@ -19,10 +19,7 @@ pub struct Replay {
 impl Replay {
     /// Against the service at `base`.
     pub fn new(base: &str) -> Self {
-        Self {
-            args: vec!["--base".to_owned(), base.to_owned()],
-            files: Vec::new(),
-        }
+        Self { args: vec!["--base".to_owned(), base.to_owned()], files: Vec::new() }
     }
 
     /// Adds a conversation, or a directory of them: a path below `golden/`, or an absolute one.
@@ -40,8 +37,7 @@ impl Replay {
     /// Shows the client certificate of `certs`, for services with mutual TLS.
     pub fn client_certificate(self, certs: &Certs) -> Self {
         let (cert, key) = (certs.client_cert(), certs.client_key());
-        self.option("--cert", &cert.to_string_lossy())
-            .option("--key", &key.to_string_lossy())
+        self.option("--cert", &cert.to_string_lossy()).option("--key", &key.to_string_lossy())
     }
 
     /// Any other option of `golden.py`, for example `--zk`.
@@ -64,9 +60,7 @@ impl Replay {
         let mut process = Process::spawn("golden.py", python, dir.path());
         let status = process.exited(REPLAY).await;
         let [report, errors] = process.output();
-        let skipped = report
-            .lines()
-            .any(|line| line.starts_with("SKIP") && !line.ends_with(": no steps"));
+        let skipped = report.lines().any(|line| line.starts_with("SKIP") && !line.ends_with(": no steps"));
         assert!(status.success() && !skipped, "{status}\n{report}{errors}");
         passed(&report).unwrap_or_else(|| panic!("no result: {report}"))
     }
@@ -74,11 +68,5 @@ impl Replay {
 
 /// The count of the last line, `N passed, M failed`.
 fn passed(report: &str) -> Option<usize> {
-    report
-        .lines()
-        .last()?
-        .split_once(" passed, ")?
-        .0
-        .parse()
-        .ok()
+    report.lines().last()?.split_once(" passed, ")?.0.parse().ok()
 }

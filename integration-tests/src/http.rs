@@ -103,11 +103,7 @@ impl Client {
 
     fn with(base: &str, tls: Option<TlsConnector>) -> Self {
         let uri: Uri = base.parse().unwrap();
-        assert_eq!(
-            uri.scheme_str() == Some("https"),
-            tls.is_some(),
-            "scheme of {base}"
-        );
+        assert_eq!(uri.scheme_str() == Some("https"), tls.is_some(), "scheme of {base}");
         let server = Server {
             host: uri.host().unwrap().to_owned(),
             port: uri.port_u16().unwrap(),
@@ -115,9 +111,7 @@ impl Client {
             idle: Mutex::default(),
             connections: TaskTracker::new(),
         };
-        Self {
-            server: Arc::new(server),
-        }
+        Self { server: Arc::new(server) }
     }
 
     /// GET.
@@ -141,12 +135,7 @@ impl Client {
     }
 
     /// Any method, with a JSON body or none.
-    pub async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Response, Error> {
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response, Error> {
         self.request(request(method, path, body)).await
     }
 
@@ -159,29 +148,16 @@ impl Client {
             if sender.ready().await.is_ok() {
                 self.server.idle.lock().unwrap().push(sender);
             }
-            Ok(Response {
-                status: head.status,
-                headers: head.headers,
-                body,
-            })
+            Ok(Response { status: head.status, headers: head.headers, body })
         };
-        timeout(REQUEST, exchange)
-            .await
-            .map_err(|_| Error::TimedOut)?
+        timeout(REQUEST, exchange).await.map_err(|_| Error::TimedOut)?
     }
 
     /// Starts a request whose answer is a stream of JSON documents, on a connection of its own that ends with the
     /// stream.
-    pub async fn stream(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<JsonStream, Error> {
+    pub async fn stream(&self, method: Method, path: &str, body: Option<&Value>) -> Result<JsonStream, Error> {
         let start = self.start(request(method, path, body));
-        let (sender, answer) = timeout(REQUEST, start)
-            .await
-            .map_err(|_| Error::TimedOut)??;
+        let (sender, answer) = timeout(REQUEST, start).await.map_err(|_| Error::TimedOut)??;
         let status = answer.status();
         Ok(JsonStream {
             status,
@@ -219,9 +195,7 @@ impl Client {
 
 impl Server {
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Error> {
-        let tcp = TcpStream::connect((&*self.host, self.port))
-            .await
-            .map_err(Error::Connect)?;
+        let tcp = TcpStream::connect((&*self.host, self.port)).await.map_err(Error::Connect)?;
         tcp.set_nodelay(true).map_err(Error::Connect)?;
         let Some(tls) = &self.tls else {
             let (sender, connection) = handshake(TokioIo::new(tcp)).await?;
@@ -240,9 +214,7 @@ fn request(method: Method, path: &str, body: Option<&Value>) -> Request<Full<Byt
     let request = Request::builder().method(method).uri(path);
     match body {
         None => request.body(Full::default()),
-        Some(json) => request
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::from(json.to_string())),
+        Some(json) => request.header(CONTENT_TYPE, "application/json").body(Full::from(json.to_string())),
     }
     .unwrap()
 }
@@ -266,10 +238,7 @@ fn tls_connector(certs: &Certs) -> TlsConnector {
 }
 
 fn read_certificates(path: &Path) -> Vec<CertificateDer<'static>> {
-    CertificateDer::pem_file_iter(path)
-        .unwrap()
-        .collect::<Result<_, _>>()
-        .unwrap()
+    CertificateDer::pem_file_iter(path).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
 /// JSON documents as they arrive, for example the events of a watch.
@@ -289,9 +258,7 @@ impl JsonStream {
     /// [`Error::TimedOut`] when nothing came within `deadline` (the stream can be read on), [`Error::Http`] when the
     /// connection was cut, [`Error::Json`] when something else than JSON came.
     pub async fn next(&mut self, deadline: Duration) -> Result<Option<Value>, Error> {
-        timeout(deadline, self.read())
-            .await
-            .map_err(|_| Error::TimedOut)?
+        timeout(deadline, self.read()).await.map_err(|_| Error::TimedOut)?
     }
 
     async fn read(&mut self) -> Result<Option<Value>, Error> {

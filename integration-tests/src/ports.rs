@@ -35,15 +35,11 @@ impl Port {
     }
 
     fn try_claim(number: u16) -> Option<Self> {
-        let name =
-            UnixAddr::from_abstract_name(format!("bcs-integration-tests-port-{number}")).ok()?;
+        let name = UnixAddr::from_abstract_name(format!("bcs-integration-tests-port-{number}")).ok()?;
         let claim = UnixListener::bind_addr(&name).ok()?;
         // Programs that know nothing of the claims may listen there.
         TcpListener::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
-        Some(Self {
-            number,
-            _claim: claim,
-        })
+        Some(Self { number, _claim: claim })
     }
 
     /// The port's number.

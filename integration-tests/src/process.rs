@@ -49,20 +49,10 @@ impl Process {
     /// When it cannot be started. A program that does not exist shows as an early exit.
     pub fn spawn(name: &str, mut command: Command, logs: &Path) -> Self {
         let logs = [logs.join("stdout.log"), logs.join("stderr.log")];
-        let open = |path| {
-            File::options()
-                .create(true)
-                .append(true)
-                .open(path)
-                .unwrap()
-        };
+        let open = |path| File::options().create(true).append(true).open(path).unwrap();
         command.stdout(open(&logs[0])).stderr(open(&logs[1]));
         let child = spawn_for_life(command).unwrap_or_else(|e| panic!("cannot start {name}: {e}"));
-        Self {
-            name: name.to_owned(),
-            child,
-            logs,
-        }
+        Self { name: name.to_owned(), child, logs }
     }
 
     /// Its process id.
@@ -126,16 +116,12 @@ impl Process {
 
     /// Number of open file descriptors.
     pub fn open_files(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.id()))
-            .unwrap()
-            .count()
+        fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
     }
 
     /// All it wrote to standard output and to standard error so far.
     pub fn output(&self) -> [String; 2] {
-        self.logs
-            .each_ref()
-            .map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned())
+        self.logs.each_ref().map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned())
     }
 
     /// The last lines of its output.
@@ -153,10 +139,7 @@ impl Process {
 }
 
 impl Drop for Process {
-    #[expect(
-        clippy::print_stderr,
-        reason = "the test runner shows it with the failed test only"
-    )]
+    #[expect(clippy::print_stderr, reason = "the test runner shows it with the failed test only")]
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {

@@ -101,20 +101,12 @@ impl ServiceSpec {
         let mut process = Process::spawn(&self.program, make(dir.path()), dir.path());
         let status = process.exited(RUN).await;
         let [stdout, stderr] = process.output();
-        Output {
-            code: status.code(),
-            stdout,
-            stderr,
-        }
+        Output { code: status.code(), stdout, stderr }
     }
 
     /// Its directory with its files, and its ports by config key.
     fn prepare(&self) -> (WorkDir, Vec<(String, Port)>) {
-        let ports: Vec<_> = self
-            .port_keys
-            .iter()
-            .map(|key| (key.clone(), Port::claim()))
-            .collect();
+        let ports: Vec<_> = self.port_keys.iter().map(|key| (key.clone(), Port::claim())).collect();
         let dir = WorkDir::new(&self.program);
         // The services do not make the directory of their logs, as the original.
         std::fs::create_dir(dir.path().join("logs")).unwrap();
@@ -122,14 +114,9 @@ impl ServiceSpec {
             dir.write(name, with_ports(content, &ports));
         }
         if let Some(config) = &self.config {
-            let mut all =
-                json!({"address": "127.0.0.1", "log_dir": "logs", "alsologtostderr": true});
+            let mut all = json!({"address": "127.0.0.1", "log_dir": "logs", "alsologtostderr": true});
             let keys = all.as_object_mut().unwrap();
-            keys.extend(
-                ports
-                    .iter()
-                    .map(|(key, port)| (key.clone(), port.number().into())),
-            );
+            keys.extend(ports.iter().map(|(key, port)| (key.clone(), port.number().into())));
             keys.extend(config.clone());
             dir.write(CONFIG, all.to_string());
         }
@@ -138,11 +125,7 @@ impl ServiceSpec {
 
     fn command(&self, ports: &[(String, Port)]) -> impl Fn(&Path) -> Command + use<> {
         let program = programs().join(&self.program);
-        assert!(
-            program.exists(),
-            "{} is not built: run cargo build --workspace --bins",
-            program.display()
-        );
+        assert!(program.exists(), "{} is not built: run cargo build --workspace --bins", program.display());
         let mut args = Vec::new();
         if self.config.is_some() {
             args.extend(["-f".to_owned(), CONFIG.to_owned()]);
@@ -158,9 +141,9 @@ impl ServiceSpec {
 }
 
 fn with_ports(text: &str, ports: &[(String, Port)]) -> String {
-    ports.iter().fold(text.to_owned(), |text, (key, port)| {
-        text.replace(&format!("${{{key}}}"), &port.number().to_string())
-    })
+    ports
+        .iter()
+        .fold(text.to_owned(), |text, (key, port)| text.replace(&format!("${{{key}}}"), &port.number().to_string()))
 }
 
 /// What a program that ended left.
@@ -202,9 +185,7 @@ impl Service {
     /// When none was claimed for it.
     pub fn port(&self, key: &str) -> u16 {
         let port = self.ports.iter().find(|(own, _)| own == key);
-        port.unwrap_or_else(|| panic!("no port was claimed for {key}"))
-            .1
-            .number()
+        port.unwrap_or_else(|| panic!("no port was claimed for {key}")).1.number()
     }
 
     /// Its working directory.

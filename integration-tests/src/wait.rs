@@ -17,11 +17,7 @@ pub async fn eventually(what: &str, deadline: Duration, mut condition: impl Asyn
 ///
 /// # Panics
 /// With `what` when nothing is found within `deadline`.
-pub async fn eventually_some<T>(
-    what: &str,
-    deadline: Duration,
-    mut look: impl AsyncFnMut() -> Option<T>,
-) -> T {
+pub async fn eventually_some<T>(what: &str, deadline: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let end = Instant::now() + deadline;
     loop {
         // A look that hangs must not outlive the deadline either.

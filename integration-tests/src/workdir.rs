@@ -53,11 +53,7 @@ pub fn programs() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let dir = own.parent().unwrap();
     // Test programs are in `deps`, the others one level up.
-    let dir = if dir.ends_with("deps") {
-        dir.parent().unwrap()
-    } else {
-        dir
-    };
+    let dir = if dir.ends_with("deps") { dir.parent().unwrap() } else { dir };
     dir.to_path_buf()
 }
 

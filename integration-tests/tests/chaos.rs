@@ -1,9 +1,6 @@
 //! The proxy breaks connections as ordered, and is transparent otherwise.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "helpers of tests: a panic is a failed test"
-)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests: a panic is a failed test")]
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -41,10 +38,7 @@ impl Echo {
                 });
             }
         });
-        Self {
-            address,
-            _task: AbortOnDropHandle::new(task),
-        }
+        Self { address, _task: AbortOnDropHandle::new(task) }
     }
 }
 
@@ -72,14 +66,9 @@ async fn passes_on_and_closes_like_the_ends() {
         writes.write_all(text.as_bytes()).await.unwrap();
         writes.shutdown().await.unwrap();
     };
-    tokio::join!(send, async {
-        reads.read_to_string(&mut back).await.unwrap()
-    });
+    tokio::join!(send, async { reads.read_to_string(&mut back).await.unwrap() });
     assert!(back == text, "{} of {} bytes", back.len(), text.len());
-    eventually("the connection is closed", SOON, async || {
-        proxy.open_connections() == 0
-    })
-    .await;
+    eventually("the connection is closed", SOON, async || proxy.open_connections() == 0).await;
 }
 
 #[tokio::test]
@@ -122,10 +111,7 @@ async fn pause_holds_old_and_new_connections() {
     old.write_all(b"two").await.unwrap();
     new.write_all(b"new").await.unwrap();
     for stream in [&mut old, &mut new] {
-        assert!(
-            timeout(QUIET, stream.read(&mut [0])).await.is_err(),
-            "something came through"
-        );
+        assert!(timeout(QUIET, stream.read(&mut [0])).await.is_err(), "something came through");
     }
     proxy.resume();
     let mut back = [0; 3];
@@ -141,10 +127,7 @@ async fn cut_reaches_paused_connections() {
     let proxy = ChaosProxy::start(server.address);
     proxy.pause();
     let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
-    eventually("the connection is there", SOON, async || {
-        proxy.open_connections() == 1
-    })
-    .await;
+    eventually("the connection is there", SOON, async || proxy.open_connections() == 1).await;
     proxy.cut().await;
     assert_reset(&mut stream).await;
 }

@@ -1,10 +1,6 @@
 //! The client, the replays and the JSON streams of the harness, against the stand-in backend of the tools.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "helpers of tests: a panic is a failed test"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests: a panic is a failed test")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,10 +34,7 @@ impl Stub {
             python
         })
         .await;
-        Self {
-            daemon,
-            _port: port,
-        }
+        Self { daemon, _port: port }
     }
 
     fn url(&self) -> String {
@@ -57,9 +50,7 @@ impl Stub {
                        "/data/body", "/data/tls"],
         });
         let conversation = json!({"service": "stub", "vars": vars, "steps": [step]});
-        self.daemon
-            .dir()
-            .write("conversation.json", conversation.to_string())
+        self.daemon.dir().write("conversation.json", conversation.to_string())
     }
 }
 
@@ -67,9 +58,7 @@ impl Stub {
 async fn a_replay_counts_the_steps_that_agree() {
     let stub = Stub::start().await;
     let file = stub.conversation("GET", &["GIVEN"]);
-    let replay = Replay::new(&stub.url())
-        .conversation(file)
-        .var("GIVEN", "x");
+    let replay = Replay::new(&stub.url()).conversation(file).var("GIVEN", "x");
     assert_eq!(replay.run().await, 1);
 }
 
@@ -97,16 +86,10 @@ async fn the_client_sends_what_it_is_given() {
     let answer = client.put("/a/b%20c?k=v", &body).await.unwrap();
     assert_eq!(answer.status, 200);
     let seen = &answer.json()["data"];
-    assert_eq!(
-        (&seen["method"], &seen["path"]),
-        (&json!("PUT"), &json!("/a/b%20c"))
-    );
+    assert_eq!((&seen["method"], &seen["path"]), (&json!("PUT"), &json!("/a/b%20c")));
     assert_eq!(seen["query"], "k=v");
     assert_eq!(seen["headers"]["content-type"], "application/json");
-    assert_eq!(
-        serde_json::from_str::<Value>(seen["body"].as_str().unwrap()).unwrap(),
-        body
-    );
+    assert_eq!(serde_json::from_str::<Value>(seen["body"].as_str().unwrap()).unwrap(), body);
     assert_eq!(client.delete("/a?_status=404").await.unwrap().status, 404);
 }
 
@@ -116,10 +99,7 @@ async fn the_client_survives_a_restart_of_the_server() {
     let client = Client::new(&stub.url());
     client.get("/").await.unwrap();
     stub.daemon.kill();
-    assert!(matches!(
-        client.get("/").await,
-        Err(Error::Connect(_) | Error::Http(_))
-    ));
+    assert!(matches!(client.get("/").await, Err(Error::Connect(_) | Error::Http(_))));
     stub.daemon.start_again().await;
     assert_eq!(client.get("/").await.unwrap().status, 200);
 }
@@ -152,10 +132,7 @@ async fn a_stream_gives_documents_as_they_come() {
 async fn a_stream_tells_silence_from_a_cut() {
     let stub = Stub::start().await;
     let client = Client::new(&stub.url());
-    let mut silent = client
-        .stream(Method::GET, "/?_chunks=2&_gap=60000", None)
-        .await
-        .unwrap();
+    let mut silent = client.stream(Method::GET, "/?_chunks=2&_gap=60000", None).await.unwrap();
     assert!(silent.next(SOON).await.unwrap().is_some());
     let quiet = silent.next(Duration::from_millis(50)).await;
     assert!(matches!(quiet, Err(Error::TimedOut)), "{quiet:?}");

@@ -46,13 +46,8 @@ impl Etcd {
             etcd
         };
         // It serves clients only once the member leads.
-        let daemon =
-            Daemon::start("etcd", WorkDir::new("etcd"), client, Ready::Listens, make).await;
-        Self {
-            daemon,
-            certs,
-            _ports: ports,
-        }
+        let daemon = Daemon::start("etcd", WorkDir::new("etcd"), client, Ready::Listens, make).await;
+        Self { daemon, certs, _ports: ports }
     }
 
     /// Where clients connect, `host:port`.

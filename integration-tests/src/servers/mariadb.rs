@@ -29,10 +29,7 @@ impl MariaDb {
         let port = Port::claim();
         let number = port.number();
         // The server speaks first: three bytes of length, the sequence number 0, the protocol version 10.
-        let ready = Ready::Answers {
-            to: b"",
-            with: |greeting| greeting.get(3..5) == Some(&[0, 10]),
-        };
+        let ready = Ready::Answers { to: b"", with: |greeting| greeting.get(3..5) == Some(&[0, 10]) };
         let daemon = Daemon::start("mariadb", dir, port.address(), ready, move |dir| {
             let mut server = as_this_user(command("mariadbd", dir), dir);
             server
@@ -53,8 +50,7 @@ impl MariaDb {
 
     /// Makes an empty database (utf8mb4), and gives its data source name in the syntax of the configs.
     pub async fn create_database(&self, name: &str) -> String {
-        self.query(&format!("CREATE DATABASE `{name}` CHARACTER SET utf8mb4"))
-            .await;
+        self.query(&format!("CREATE DATABASE `{name}` CHARACTER SET utf8mb4")).await;
         let address = self.address();
         format!("root:@tcp({address})/{name}?charset=utf8mb4&parseTime=True&loc=Local")
     }
@@ -93,9 +89,7 @@ async fn create_system_tables(dir: &Path) {
 
 /// The options every server program needs first. Root must be named, or the server refuses to run.
 fn as_this_user(mut program: Command, dir: &Path) -> Command {
-    program
-        .arg("--no-defaults")
-        .arg(format!("--datadir={}", dir.join("data").display()));
+    program.arg("--no-defaults").arg(format!("--datadir={}", dir.join("data").display()));
     if geteuid().is_root() {
         program.arg("--user=root");
     }

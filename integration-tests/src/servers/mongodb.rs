@@ -29,11 +29,7 @@ impl MongoDb {
     /// The external server if [`URI_VARIABLE`] is set, else a fresh stand-in.
     pub async fn start() -> Self {
         match std::env::var(URI_VARIABLE) {
-            Ok(uri) => Self {
-                uri,
-                own: None,
-                _port: None,
-            },
+            Ok(uri) => Self { uri, own: None, _port: None },
             Err(_) => Self::start_own().await,
         }
     }
@@ -41,31 +37,18 @@ impl MongoDb {
     /// A fresh stand-in in any case, for tests that stop and start it. A stop loses its data.
     pub async fn start_own() -> Self {
         let cache = repository().join(".cache/mongo-server");
-        assert!(
-            cache.join("stamp").exists(),
-            "no MongoDB stand-in in {}: run make test-deps",
-            cache.display()
-        );
+        assert!(cache.join("stamp").exists(), "no MongoDB stand-in in {}: run make test-deps", cache.display());
         let port = Port::claim();
         let number = port.number();
         let make = move |dir: &Path| -> Command {
             let class_path = format!("{0}/classes:{0}/jars/*", cache.display());
             let mut java = command("java", dir);
-            java.args(JAVA_OPTIONS).args([
-                "-cp",
-                &class_path,
-                "MongoDbServer",
-                &number.to_string(),
-            ]);
+            java.args(JAVA_OPTIONS).args(["-cp", &class_path, "MongoDbServer", &number.to_string()]);
             java
         };
         let dir = WorkDir::new("mongodb");
         let daemon = Daemon::start("mongodb", dir, port.address(), Ready::Listens, make).await;
-        Self {
-            uri: format!("mongodb://{}", daemon.address()),
-            own: Some(daemon),
-            _port: Some(port),
-        }
+        Self { uri: format!("mongodb://{}", daemon.address()), own: Some(daemon), _port: Some(port) }
     }
 
     /// The connection string.
@@ -75,10 +58,7 @@ impl MongoDb {
 
     /// The hosts of the connection string, as the key `Addr` of the services' configs wants them.
     pub fn hosts(&self) -> String {
-        let rest = self
-            .uri
-            .split_once("://")
-            .map_or(&*self.uri, |(_, rest)| rest);
+        let rest = self.uri.split_once("://").map_or(&*self.uri, |(_, rest)| rest);
         let hosts = rest.split(['/', '?']).next().unwrap_or(rest);
         let hosts = hosts.rsplit_once('@').map_or(hosts, |(_, hosts)| hosts);
         hosts.to_owned()
@@ -96,10 +76,7 @@ impl MongoDb {
     /// The name of a database that no other test uses, now or later.
     pub fn database(&self, name: &str) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        let seconds = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_secs();
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let process = std::process::id();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         format!("{name}_{seconds:x}_{process:x}_{number}")

@@ -29,24 +29,12 @@ impl RabbitMq {
 
         let dir = WorkDir::new("rabbitmq");
         dir.write("enabled_plugins", "[].\n");
-        dir.write(
-            "rabbitmq.conf",
-            "log.console = true\nlog.console.level = warning\n",
-        );
+        dir.write("rabbitmq.conf", "log.console = true\nlog.console.level = warning\n");
         // It answers the protocol header with the method connection.start on channel 0.
-        let ready = Ready::Answers {
-            to: b"AMQP\x00\x00\x09\x01",
-            with: |answer| answer.starts_with(&[1, 0, 0]),
-        };
-        let broker = Daemon::start("rabbitmq", dir, amqp, ready, move |dir| {
-            node(dir, amqp, mapper, distribution)
-        })
-        .await;
-        Self {
-            broker,
-            _port_mapper: port_mapper,
-            _ports: ports,
-        }
+        let ready = Ready::Answers { to: b"AMQP\x00\x00\x09\x01", with: |answer| answer.starts_with(&[1, 0, 0]) };
+        let broker =
+            Daemon::start("rabbitmq", dir, amqp, ready, move |dir| node(dir, amqp, mapper, distribution)).await;
+        Self { broker, _port_mapper: port_mapper, _ports: ports }
     }
 
     /// Where clients connect, `host:port`.
@@ -70,12 +58,7 @@ async fn start_port_mapper(address: SocketAddr) -> Daemon {
     let dir = WorkDir::new("epmd");
     Daemon::start("epmd", dir, address, Ready::Listens, move |dir| {
         let mut epmd = command("epmd", dir);
-        epmd.args([
-            "-address",
-            "127.0.0.1",
-            "-port",
-            &address.port().to_string(),
-        ]);
+        epmd.args(["-address", "127.0.0.1", "-port", &address.port().to_string()]);
         epmd
     })
     .await
@@ -86,10 +69,7 @@ fn node(dir: &Path, amqp: SocketAddr, mapper: SocketAddr, distribution: SocketAd
     server
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
         .env("ERL_EPMD_PORT", mapper.port().to_string())
-        .env(
-            "RABBITMQ_NODENAME",
-            format!("bcs-{}@localhost", amqp.port()),
-        )
+        .env("RABBITMQ_NODENAME", format!("bcs-{}@localhost", amqp.port()))
         .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
         .env("RABBITMQ_NODE_PORT", amqp.port().to_string())
         .env("RABBITMQ_DIST_PORT", distribution.port().to_string())
@@ -101,9 +81,6 @@ fn node(dir: &Path, amqp: SocketAddr, mapper: SocketAddr, distribution: SocketAd
         // The script then becomes the Erlang machine instead of waiting for it, so that the process started here is
         // the broker.
         .env("RABBITMQ_ALLOW_INPUT", "1")
-        .env(
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-            "-noinput -kernel inet_dist_use_interface {127,0,0,1}",
-        );
+        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-noinput -kernel inet_dist_use_interface {127,0,0,1}");
     server
 }

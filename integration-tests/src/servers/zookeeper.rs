@@ -24,14 +24,8 @@ impl ZooKeeper {
         let port = Port::claim();
         let dir = WorkDir::new("zookeeper");
         dir.write("zoo.cfg", config(dir.path(), port.number()));
-        let ready = Ready::Answers {
-            to: b"srvr",
-            with: |answer| answer.starts_with(b"Zookeeper version"),
-        };
-        Self {
-            daemon: Daemon::start("zookeeper", dir, port.address(), ready, launch).await,
-            _port: port,
-        }
+        let ready = Ready::Answers { to: b"srvr", with: |answer| answer.starts_with(b"Zookeeper version") };
+        Self { daemon: Daemon::start("zookeeper", dir, port.address(), ready, launch).await, _port: port }
     }
 
     /// Where clients connect, `host:port`.
