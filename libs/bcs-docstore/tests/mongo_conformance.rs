@@ -17,4 +17,7 @@ async fn open(layout: Layout) -> Store {
     Arc::new(MongoDatabase::new(options, layout, CancellationToken::new(), TaskTracker::new()).unwrap())
 }
 
-conformance_tests!(open);
+conformance_tests!(
+    open,
+    ignore = "the stand-in differs from MongoDB here: set BCS_TEST_MONGODB_URI, --include-ignored"
+);

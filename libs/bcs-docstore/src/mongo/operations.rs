@@ -93,6 +93,9 @@ impl DocumentDatabase for MongoDatabase {
     }
 
     async fn upsert(&self, collection: &str, upsert: Upsert) -> Result<()> {
+        for set in [&upsert.set, &upsert.set_when_new] {
+            update::check(set)?;
+        }
         let target = self.collection(collection)?;
         let write = write_one(&target, &upsert, self.layout.deletion_flag);
         self.operations.run("upsert", write).await
