@@ -191,7 +191,7 @@ async fn every_operation_is_observed() {
     database.ensure_index("Pod", &index).await.unwrap();
     database.insert("Pod", doc! { "a": 1 }).await.unwrap();
     database.insert("Pod", doc! { "a": 1 }).await.unwrap_err();
-    let upsert = Upsert { key: doc! { "a": 1 }, set: doc! { "b": 1 }, set_when_new: doc! {} };
+    let upsert = Upsert { key: doc! { "a": 1 }, set: doc! { "b": 1 }, data: None, set_when_new: doc! {} };
     database.upsert("Pod", upsert).await.unwrap();
     let expected = [
         ("createIndex", true),

@@ -11,10 +11,11 @@ use super::index::{self, Stored};
 use super::narrow::Narrow;
 use super::read;
 use super::row::{self, Row, Shape};
-use super::table::Table;
+use super::table::{DATA, Table};
 use super::writer::Writing;
 use crate::feed::{Change, ChangeKind, Feed};
-use crate::{Error, Filter, Index, Render, Result, Upsert, update};
+use crate::json::JsonError;
+use crate::{Error, Filter, Index, JsonText, Render, Result, Upsert, update};
 
 /// Fields to set, made ready on the caller's thread: the writer thread has the least time.
 #[derive(Debug)]
@@ -51,6 +52,25 @@ impl Assignments {
             rest.insert(field, value);
         }
         Ok(Self { fields: rest, columns: None })
+    }
+
+    /// The same with the field `data` as text.
+    fn with_data(table: &Table, mut fields: Document, data: Option<JsonText>) -> Result<Self> {
+        let unreadable = |error: JsonError| Error::Invalid(format!("data: {error}"));
+        let Some(data) = data else { return Self::new(table, fields) };
+        fields.insert(DATA, Bson::Null);
+        let mut assignments = Self::new(table, fields)?;
+        match &mut assignments.columns {
+            Some(columns) => {
+                let text = Value::Text(data.normalised().map_err(unreadable)?);
+                columns.retain(|(field, _)| field != DATA);
+                columns.push((DATA.to_owned(), text));
+            }
+            None => {
+                assignments.fields.insert(DATA, data.decode().map_err(unreadable)?);
+            }
+        }
+        Ok(assignments)
     }
 
     fn document(&self, table: &Table) -> Result<Document> {
@@ -400,6 +420,8 @@ impl Found {
 #[derive(Debug)]
 pub(super) struct PreparedUpsert {
     key: Document,
+    /// The same as column values, if all of it is columns.
+    key_columns: Option<Vec<(String, Value)>>,
     filter: Filter,
     set: Assignments,
     set_when_new: Assignments,
@@ -407,22 +429,26 @@ pub(super) struct PreparedUpsert {
 
 impl PreparedUpsert {
     pub(super) fn new(table: &Table, upsert: Upsert) -> Result<Self> {
-        let Upsert { key, set, set_when_new } = upsert;
+        let Upsert { key, set, data, set_when_new } = upsert;
         update::check(&key)?;
-        let set = Assignments::new(table, set)?;
+        let set = Assignments::with_data(table, set, data)?;
         let set_when_new = Assignments::new(table, set_when_new)?;
-        Ok(Self { filter: Filter::equal_to(&key), key, set, set_when_new })
+        let key_columns = key
+            .iter()
+            .map(|(field, value)| {
+                let value = row::column_value(table.column(field)?, value.clone()).ok()?;
+                Some((field.clone(), value))
+            })
+            .collect();
+        Ok(Self { filter: Filter::equal_to(&key), key, key_columns, set, set_when_new })
     }
 
     /// The row of a new document: the conditions of the key, then what is set.
     fn new_row(&self, table: &Table) -> Result<Row> {
         let sets = [&self.set, &self.set_when_new];
-        let is_set = |field: &String| {
-            sets.iter().filter_map(|set| set.columns.as_ref()).flatten().any(|(column, _)| column == field)
-        };
-        if sets.iter().all(|set| set.columns.is_some()) && self.key.keys().all(is_set) {
+        if let (Some(key), true) = (&self.key_columns, sets.iter().all(|set| set.columns.is_some())) {
             let columns = sets.iter().filter_map(|set| set.columns.as_ref()).flatten();
-            return Ok(Row::from_columns(table, columns));
+            return Ok(Row::from_columns(table, key.iter().chain(columns)));
         }
         let mut document = Document::new();
         for (path, value) in &self.key {

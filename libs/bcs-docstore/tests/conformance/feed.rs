@@ -14,7 +14,12 @@ pub async fn next(subscription: &mut Subscription) -> Arc<Change> {
 
 fn put(name: &str, n: i32) -> Upsert {
     let key = doc! { "resourceName": name };
-    Upsert { set: doc! { "resourceName": name, "data": { "n": n }, "_deleted": false }, key, set_when_new: doc! {} }
+    Upsert {
+        set: doc! { "resourceName": name, "data": { "n": n }, "_deleted": false },
+        key,
+        data: None,
+        set_when_new: doc! {},
+    }
 }
 
 pub async fn changes_come_in_order_and_whole(open: impl AsyncFn(Layout) -> Store) {
