@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Operations;
-use super::error::{TimedOut, server_code};
+use super::error::{TimedOut, code, server_code};
 use crate::feed::Feed;
 use crate::{Bson, Change, ChangeKind, Document, Error, Result, Subscription, doc, json};
 
@@ -249,13 +249,10 @@ impl Reader {
     }
 }
 
-/// CursorNotFound and CursorKilled: the stream is gone, its place in the history is not.
-const CURSOR_LOST: [i32; 2] = [43, 237];
-
 /// True for errors that resuming would only meet again.
 fn is_final(error: &mongodb::error::Error) -> bool {
     let resumable = error.contains_label("ResumableChangeStreamError")
-        || server_code(error).is_some_and(|code| CURSOR_LOST.contains(&code));
+        || server_code(error).is_some_and(|code| code::CURSOR_LOST.contains(&code));
     !resumable && !matches!(Error::from(error.clone()), Error::Unavailable(_))
 }
 

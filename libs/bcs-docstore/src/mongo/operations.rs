@@ -7,7 +7,7 @@ use mongodb::Collection;
 use mongodb::options::FindOptions;
 
 use super::MongoDatabase;
-use super::error::server_code;
+use super::error::{code, server_code};
 use super::query::{Query, projection, projection_for};
 use crate::matcher::matches;
 use crate::project::project;
@@ -270,14 +270,12 @@ async fn matching_ids(target: &Collection<Document>, query: Document, filter: &F
 /// over the other's document (storage.md 5.4).
 async fn write_one(target: &Collection<Document>, upsert: &Upsert, deletion_flag: Option<&str>) -> Result<()> {
     match try_write_one(target, upsert, deletion_flag).await {
-        Err(error) if server_code(&error) == Some(DUPLICATE_KEY) => {
+        Err(error) if server_code(&error) == Some(code::DUPLICATE_KEY) => {
             Ok(try_write_one(target, upsert, deletion_flag).await?)
         }
         other => Ok(other?),
     }
 }
-
-const DUPLICATE_KEY: i32 = 11_000;
 
 async fn try_write_one(
     target: &Collection<Document>,
