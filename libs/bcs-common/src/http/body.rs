@@ -206,21 +206,38 @@ mod tests {
         assert!(matches!(collect(body, 3).await, Err(BodyError::Broken(_))));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn tells_a_stalled_body() {
-        let started = Instant::now();
-        let endless = stream::unfold(0, |n| async move {
-            sleep(Duration::from_secs(if n < 3 { 9 } else { 11 })).await;
+    /// Sends the given pieces `every` so often, then nothing more.
+    fn slow(pieces: usize, every: Duration) -> Body {
+        let stream = stream::unfold(0, move |n| async move {
+            if n == pieces {
+                std::future::pending::<()>().await;
+            }
+            sleep(every).await;
             Some((
                 Ok::<_, std::io::Error>(Frame::data(Bytes::from("a"))),
                 n + 1,
             ))
         });
-        let body = Body::new(Watched::new(
-            StreamBody::new(Box::pin(endless)),
-            Duration::from_secs(10),
-        ));
+        Body::new(Watched::new(
+            StreamBody::new(Box::pin(stream)),
+            Duration::from_millis(400),
+        ))
+    }
+
+    #[tokio::test]
+    async fn tells_a_stalled_body() {
+        let started = Instant::now();
+        let body = slow(3, Duration::from_millis(1));
         assert!(matches!(collect(body, 100).await, Err(BodyError::Timeout)));
-        assert_eq!(started.elapsed().as_secs(), 3 * 9 + 10);
+        assert!(started.elapsed() >= Duration::from_millis(400));
+    }
+
+    #[tokio::test]
+    async fn a_slow_body_may_take_longer_than_the_gap() {
+        let body = slow(30, Duration::from_millis(20));
+        assert!(
+            matches!(collect(body, 29).await, Err(BodyError::TooLarge { .. })),
+            "all 30 pieces arrived"
+        );
     }
 }

@@ -61,7 +61,7 @@ impl SqliteStore {
     /// let alarms = store.database(layout).unwrap();
     /// alarms.insert("alarm", doc! { "clusterId": "A", "data": 1 }).await.unwrap();
     /// let found = alarms.find("alarm", &Find::all(Filter::one_of("clusterId", ["A"]))).await.unwrap();
-    /// assert_eq!(found[0].get_i64("data"), Ok(1));
+    /// assert_eq!(found[0].get_i64("data").unwrap(), 1);
     /// # });
     /// ```
     pub fn open(path: &Path) -> Result<Self> {
