@@ -204,7 +204,7 @@ mod tests {
             process.filter(none()),
             Filter::And(vec![eq("clusterId", "c"), eq("resourceType", "application"), eq("data.kind", "process"), live()])
         );
-        assert_eq!(process.key(doc! {}).get_str("resourceType"), Ok("application"));
+        assert_eq!(process.key(doc! {}).get_str("resourceType").unwrap(), "application");
         let application = target("application", None, None).filter(none());
         assert_eq!(application, Filter::And(vec![eq("clusterId", "c"), eq("resourceType", "application"), live()]));
     }

@@ -181,20 +181,13 @@ pub fn non_empty<'a>(query: &'a Query, key: &'a str) -> Option<&'a str> {
     query.get(key).filter(|value| !value.is_empty())
 }
 
-/// Documents, and how many there are on all pages.
+/// How many documents there are on all pages. Only a page in the middle needs to be counted for.
 ///
 /// # Errors
 /// [`crate::error::Error::Store`].
-pub async fn list(
-    store: &dyn DocumentDatabase,
-    collection: &str,
-    find: &Find,
-    render: Render,
-) -> Result<(JsonDocuments, u64)> {
-    let page = store.find_json(collection, find, render).await?;
+pub async fn total(store: &dyn DocumentDatabase, collection: &str, find: &Find, page: &JsonDocuments) -> Result<u64> {
     let is_last = find.limit.is_none_or(|limit| page.count < limit) && (page.count > 0 || find.skip == 0);
-    let total = if is_last { find.skip + page.count } else { store.count(collection, &find.filter).await? };
-    Ok((page, total))
+    Ok(if is_last { find.skip + page.count } else { store.count(collection, &find.filter).await? })
 }
 
 #[cfg(test)]

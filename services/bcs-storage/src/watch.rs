@@ -72,7 +72,7 @@ impl Scope {
             ChangeKind::Update { .. } => CHANGED,
             ChangeKind::Delete => DELETED,
         };
-        let has = |key, value: &str| change.fields.get_str(key) == Ok(value);
+        let has = |key, value: &str| change.fields.get_str(key).is_ok_and(|found| found == value);
         let removed = change.kind == ChangeKind::Delete;
         let shown = match self {
             // A document that is really gone leaves nothing to tell its cluster by.

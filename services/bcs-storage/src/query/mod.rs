@@ -6,8 +6,8 @@ use bcs_common::http::query::Query;
 use bcs_docstore::json::Dollar;
 use bcs_docstore::{Bson, Document, DocumentDatabase, Filter, JsonDocuments, Path};
 
-pub use self::table::{KUBERNETES, KUBERNETES_NAMESPACE, Kind, MESOS, MESOS_NAMESPACE_ROUTE, MESOS_NAMESPACES};
-use self::table::{KUBERNETES_NAMESPACES, Key, Op};
+pub use self::table::{KUBERNETES, KUBERNETES_NAMESPACE, Kind, MESOS, MESOS_NAMESPACE_ROUTE};
+use self::table::{KUBERNETES_NAMESPACES, Key, MESOS_NAMESPACES, Op};
 use crate::dynamic::{SHOWN, live};
 use crate::error::{Error, Result};
 use crate::fields::{self, Fields};
@@ -156,10 +156,7 @@ fn append(all: &mut JsonDocuments, found: JsonDocuments) {
 }
 
 /// The namespaces in which a cluster has resources of some types, each once, in the order of the types.
-///
-/// # Errors
-/// [`Error::Invalid`] and [`Error::Store`].
-pub async fn namespaces(
+async fn namespaces(
     store: &dyn DocumentDatabase,
     kinds: &[&Kind],
     clusters: &str,
@@ -182,7 +179,19 @@ pub async fn namespaces(
     Ok(namespaces)
 }
 
-/// The namespaces in use in a Kubernetes cluster: see [`namespaces`].
+/// The namespaces of a Mesos cluster.
+///
+/// # Errors
+/// [`Error::Invalid`] and [`Error::Store`].
+pub async fn mesos_namespaces(
+    store: &dyn DocumentDatabase,
+    clusters: &str,
+    parameters: &Parameters,
+) -> Result<Vec<String>> {
+    namespaces(store, MESOS_NAMESPACES, clusters, parameters).await
+}
+
+/// The namespaces in use in a Kubernetes cluster.
 ///
 /// # Errors
 /// [`Error::Invalid`] and [`Error::Store`].

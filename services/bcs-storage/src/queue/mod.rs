@@ -3,6 +3,7 @@
 pub mod config;
 mod message;
 mod publisher;
+mod transport;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 pub use self::config::QueueConfig;
-pub use self::message::Message;
+pub use self::message::{EVENT, Message};
 pub use self::publisher::Stats;
 use self::publisher::Publisher;
 

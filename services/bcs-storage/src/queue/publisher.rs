@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bcs_common::tls::{self, ClientTls, Verify};
 use lapin::options::{BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{AsyncTcpStream, BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind, PublisherConfirm};
+use lapin::{BasicProperties, Channel, Connection, ExchangeKind, PublisherConfirm};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::transport::connect;
 use super::{Message, QueueConfig};
 
 /// Messages that are sent but not yet confirmed, at most.
@@ -208,21 +207,4 @@ async fn first_confirmed(in_flight: &mut VecDeque<InFlight>) -> lapin::Result<(b
     let elapsed = first.sent.elapsed();
     in_flight.pop_front();
     Ok((!matches!(confirmation, lapin::Confirmation::Nack(_)), elapsed))
-}
-
-/// Opens a connection; with `amqps` the broker's certificate is not checked, as in the original.
-async fn connect(uri: AMQPUri) -> lapin::Result<Connection> {
-    let runtime = lapin::runtime::default_runtime()?;
-    let connect = async |uri: AMQPUri, runtime| {
-        let address = (uri.authority.host.clone(), uri.authority.port);
-        let addresses: Vec<_> = tokio::net::lookup_host(address).await?.collect();
-        let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
-        if uri.scheme == AMQPScheme::AMQP {
-            return Ok(stream);
-        }
-        let options = ClientTls { verify: Some(Verify::None), ..ClientTls::default() };
-        let config = tls::client_config(&options, &[]).map_err(std::io::Error::other)?;
-        Ok(stream.into_rustls(&config.into(), &uri.authority.host).await?)
-    };
-    Connection::connector(uri, runtime, connect, ConnectionProperties::default()).await
 }
