@@ -51,7 +51,9 @@ pub async fn get(store: &dyn DocumentDatabase, service: &str, clusters: Filter) 
     let version = stable_version(store, service).await?;
     let clusters = store.find(CLUSTERS, &Find::all(clusters)).await?.into_iter().map(|mut document| {
         let config = parts(document.remove("data").unwrap_or(Bson::Null));
-        Bson::Document(doc! { "clusterId": document.remove("clusterId").unwrap_or(Bson::Null), "clusterConfig": config })
+        Bson::Document(
+            doc! { "clusterId": document.remove("clusterId").unwrap_or(Bson::Null), "clusterConfig": config },
+        )
     });
     Ok(doc! {
         "service": service,
@@ -94,8 +96,12 @@ pub async fn stable_version(store: &dyn DocumentDatabase, service: &str) -> Resu
 /// [`Error::Json`], [`Error::Invalid`] and [`Error::Store`].
 pub async fn put_stable_version(store: &dyn DocumentDatabase, service: &str, body: &[u8]) -> Result<()> {
     let version = Fields::decode(body, Dollar::Keep)?.text("version")?;
-    let upsert =
-        Upsert { key: doc! { "service": service }, set: doc! { "data": version }, set_when_new: Document::new() };
+    let upsert = Upsert {
+        key: doc! { "service": service },
+        set: doc! { "data": version },
+        data: None,
+        set_when_new: Document::new(),
+    };
     Ok(store.upsert(VERSIONS, upsert).await?)
 }
 
@@ -124,6 +130,7 @@ pub async fn put(
     let upsert = Upsert {
         key: doc! { "clusterId": cluster },
         set: doc! { "data": config, "updateTime": now },
+        data: None,
         set_when_new: doc! { "createTime": now },
     };
     store.upsert(CLUSTERS, upsert).await?;

@@ -46,7 +46,7 @@ fn upsert(index: &Index, mut document: Document, now: DateTime) -> Upsert {
     document.insert("updateTime", now);
     document.insert(FLAG, false);
     document.remove("createTime");
-    Upsert { key, set: document, set_when_new: doc! { "createTime": now } }
+    Upsert { key, set: document, data: None, set_when_new: doc! { "createTime": now } }
 }
 
 /// The value at a dotted path; null if there is none.
@@ -90,7 +90,11 @@ mod tests {
     fn the_index_decides_what_is_written_over() {
         let index = Index {
             name: "i".into(),
-            keys: vec![("name".into(), Order::Ascending), ("a.b".into(), Order::Descending), ("none".into(), Order::Ascending)],
+            keys: vec![
+                ("name".into(), Order::Ascending),
+                ("a.b".into(), Order::Descending),
+                ("none".into(), Order::Ascending),
+            ],
             unique: true,
         };
         let now = DateTime::from_millis(1);

@@ -1,6 +1,8 @@
 //! Dynamic resources: what the watchers of clusters write and everybody reads (storage.md 5).
 
-use bcs_docstore::{Bson, Document, DocumentDatabase, Filter, Find, Index, JsonDocuments, Order, Path, Render, Upsert, doc};
+use bcs_docstore::{
+    Document, DocumentDatabase, Filter, Find, Index, JsonDocuments, JsonText, Order, Path, Render, Upsert, doc,
+};
 use bson::DateTime;
 
 use crate::error::{Error, Result};
@@ -83,7 +85,7 @@ pub async fn put(
     store: &dyn DocumentDatabase,
     target: &Target,
     extra: Document,
-    data: Bson,
+    data: JsonText,
     now: DateTime,
 ) -> Result<()> {
     let collection = target.collection();
@@ -91,7 +93,8 @@ pub async fn put(
     store.ensure_index(collection, &flag_index()).await?;
     let upsert = Upsert {
         key: target.key(extra),
-        set: doc! { "data": data, "updateTime": now, FLAG: false },
+        set: doc! { "updateTime": now, FLAG: false },
+        data: Some(data),
         set_when_new: doc! { "createTime": now },
     };
     Ok(store.upsert(collection, upsert).await?)
@@ -202,7 +205,12 @@ mod tests {
         assert_eq!(process.collection(), "application");
         assert_eq!(
             process.filter(none()),
-            Filter::And(vec![eq("clusterId", "c"), eq("resourceType", "application"), eq("data.kind", "process"), live()])
+            Filter::And(vec![
+                eq("clusterId", "c"),
+                eq("resourceType", "application"),
+                eq("data.kind", "process"),
+                live()
+            ])
         );
         assert_eq!(process.key(doc! {}).get_str("resourceType").unwrap(), "application");
         let application = target("application", None, None).filter(none());

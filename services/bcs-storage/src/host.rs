@@ -37,7 +37,7 @@ pub async fn put(store: &dyn DocumentDatabase, ip: &str, body: &[u8], now: DateT
 }
 
 async fn upsert(store: &dyn DocumentDatabase, ip: &str, set: Document, now: DateTime) -> Result<()> {
-    let upsert = Upsert { key: doc! { "ip": ip }, set, set_when_new: doc! { "createTime": now } };
+    let upsert = Upsert { key: doc! { "ip": ip }, set, data: None, set_when_new: doc! { "createTime": now } };
     Ok(store.upsert(COLLECTION, upsert).await?)
 }
 
@@ -61,13 +61,7 @@ pub async fn delete(store: &dyn DocumentDatabase, ip: &str) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Json`], [`Error::Invalid`] and [`Error::Store`].
-pub async fn relate(
-    store: &dyn DocumentDatabase,
-    cluster: &str,
-    body: &[u8],
-    only: bool,
-    now: DateTime,
-) -> Result<()> {
+pub async fn relate(store: &dyn DocumentDatabase, cluster: &str, body: &[u8], only: bool, now: DateTime) -> Result<()> {
     let ips = Fields::decode(body, Dollar::Keep)?.texts("ips")?;
     ensure_index(store).await?;
     if only {

@@ -1,17 +1,21 @@
 //! `/events` (storage.md 8.1).
 
+use std::borrow::Cow;
+
 use bcs_common::http::Body;
 use bcs_common::http::code;
 use bcs_common::http::envelope::{self, Success};
 use bcs_common::http::query::Query;
 use bcs_common::http::router::{Call, Router};
+use bcs_docstore::Bson;
+use bcs_docstore::json::Dollar;
 use bson::DateTime;
 use http::{Method, Response};
 
 use super::answer::listed;
-use super::dynamic::original_data;
 use crate::error::Result;
 use crate::events::{self, COLLECTION, Event};
+use crate::fields::Fields;
 use crate::queue::{EVENT, Message};
 use crate::state::{Shared, Storage};
 
@@ -64,4 +68,12 @@ impl Storage {
         envelope.extra("total", total.to_string().as_bytes());
         Ok(envelope)
     }
+}
+
+/// The field `data` with the keys that the client sent: a body that holds no `$` has them in `data` already.
+fn original_data<'a>(body: &[u8], data: &'a Bson) -> Result<Cow<'a, Bson>> {
+    if body.contains(&b'$') {
+        return Ok(Cow::Owned(Fields::decode(body, Dollar::Keep)?.take("data")));
+    }
+    Ok(Cow::Borrowed(data))
 }
