@@ -44,7 +44,7 @@ pub const DYNAMIC_LAYOUT: Layout = Layout {
 /// Events.
 pub const EVENT_LAYOUT: Layout = Layout {
     name: "event",
-    keys: &["clusterId", "env", "kind", "level", "component", "type", "id"],
+    keys: &["clusterId", "env", "kind", "level", "component", "type"],
     times: &["eventTime", "createTime"],
     indexes: &[&["clusterId", "eventTime"], &["eventTime"], &["clusterId", "createTime"], &["createTime"]],
     deletion_flag: None,
@@ -336,7 +336,10 @@ mod tests {
         let all = "Addr = a:1, b:2,\nConnectTimeout = 3\nDatabase = dynamic\nUsername = u\nPassword = LK9s4asAj80=\nMaxPoolSize = 7\nIgnoreDeleteEvent = true";
         let found = options(all).unwrap();
         assert_eq!(found.hosts, ["a:1", "b:2"]);
-        assert_eq!((found.database.as_str(), found.username.as_str(), found.password.as_str()), ("dynamic", "u", "bcs"));
+        assert_eq!(
+            (found.database.as_str(), found.username.as_str(), found.password.as_str()),
+            ("dynamic", "u", "bcs")
+        );
         assert_eq!((found.connect_timeout, found.max_pool, found.min_pool), (Some(Duration::from_secs(3)), 7, 0));
         assert!(found.ignore_delete_events);
         let plain = options("Addr = a\nConnectTimeout = 0\nIgnoreDeleteEvent = True\nPassword = nonsense").unwrap();

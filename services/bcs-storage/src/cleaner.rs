@@ -122,7 +122,10 @@ mod tests {
 
     async fn left(cleaner: &Cleaner) -> Vec<(String, i64)> {
         let found = cleaner.store.find("event", &Find::all(Filter::all())).await.unwrap();
-        found.iter().map(|event| (event.get_str("clusterId").unwrap().to_owned(), event.get_i64("n").unwrap())).collect()
+        found
+            .iter()
+            .map(|event| (event.get_str("clusterId").unwrap().to_owned(), event.get_i64("n").unwrap()))
+            .collect()
     }
 
     fn both(numbers: std::ops::Range<i64>) -> Vec<(String, i64)> {

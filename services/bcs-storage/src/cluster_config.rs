@@ -51,7 +51,9 @@ pub async fn get(store: &dyn DocumentDatabase, service: &str, clusters: Filter) 
     let version = stable_version(store, service).await?;
     let clusters = store.find(CLUSTERS, &Find::all(clusters)).await?.into_iter().map(|mut document| {
         let config = parts(document.remove("data").unwrap_or(Bson::Null));
-        Bson::Document(doc! { "clusterId": document.remove("clusterId").unwrap_or(Bson::Null), "clusterConfig": config })
+        Bson::Document(
+            doc! { "clusterId": document.remove("clusterId").unwrap_or(Bson::Null), "clusterConfig": config },
+        )
     });
     Ok(doc! {
         "service": service,

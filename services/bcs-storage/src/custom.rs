@@ -90,7 +90,11 @@ mod tests {
     fn the_index_decides_what_is_written_over() {
         let index = Index {
             name: "i".into(),
-            keys: vec![("name".into(), Order::Ascending), ("a.b".into(), Order::Descending), ("none".into(), Order::Ascending)],
+            keys: vec![
+                ("name".into(), Order::Ascending),
+                ("a.b".into(), Order::Descending),
+                ("none".into(), Order::Ascending),
+            ],
             unique: true,
         };
         let now = DateTime::from_millis(1);

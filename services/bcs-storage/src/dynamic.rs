@@ -1,6 +1,8 @@
 //! Dynamic resources: what the watchers of clusters write and everybody reads (storage.md 5).
 
-use bcs_docstore::{Bson, Document, DocumentDatabase, Filter, Find, Index, JsonDocuments, Order, Path, Render, Upsert, doc};
+use bcs_docstore::{
+    Bson, Document, DocumentDatabase, Filter, Find, Index, JsonDocuments, Order, Path, Render, Upsert, doc,
+};
 use bson::DateTime;
 
 use crate::error::{Error, Result};
@@ -202,7 +204,12 @@ mod tests {
         assert_eq!(process.collection(), "application");
         assert_eq!(
             process.filter(none()),
-            Filter::And(vec![eq("clusterId", "c"), eq("resourceType", "application"), eq("data.kind", "process"), live()])
+            Filter::And(vec![
+                eq("clusterId", "c"),
+                eq("resourceType", "application"),
+                eq("data.kind", "process"),
+                live()
+            ])
         );
         assert_eq!(process.key(doc! {}).get_str("resourceType").unwrap(), "application");
         let application = target("application", None, None).filter(none());

@@ -2,7 +2,9 @@
 
 use bcs_common::http::query::Query;
 use bcs_docstore::json::Dollar;
-use bcs_docstore::{Bson, Document, DocumentDatabase, Filter, Find, Index, JsonDocuments, Order, Path, Render, Sort, doc};
+use bcs_docstore::{
+    Bson, Document, DocumentDatabase, Filter, Find, Index, JsonDocuments, Order, Path, Render, Sort, doc,
+};
 use bson::DateTime;
 
 use crate::dynamic::FLAG;
@@ -216,7 +218,8 @@ mod tests {
 
     #[test]
     fn values_are_read_leniently() {
-        let event = Event::decode(br#"{"id":7,"env":true,"eventTime":"-62135596800","extraInfo":null,"data":{"$a":1}}"#);
+        let event =
+            Event::decode(br#"{"id":7,"env":true,"eventTime":"-62135596800","extraInfo":null,"data":{"$a":1}}"#);
         let event = event.unwrap();
         assert_eq!((event.id.as_str(), event.env.as_str(), event.time), ("7", "true", -62_135_596_800));
         assert_eq!(event.data, Bson::Document(doc! { "\u{ff04}a": 1_i64 }));

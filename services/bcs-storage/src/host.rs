@@ -61,13 +61,7 @@ pub async fn delete(store: &dyn DocumentDatabase, ip: &str) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Json`], [`Error::Invalid`] and [`Error::Store`].
-pub async fn relate(
-    store: &dyn DocumentDatabase,
-    cluster: &str,
-    body: &[u8],
-    only: bool,
-    now: DateTime,
-) -> Result<()> {
+pub async fn relate(store: &dyn DocumentDatabase, cluster: &str, body: &[u8], only: bool, now: DateTime) -> Result<()> {
     let ips = Fields::decode(body, Dollar::Keep)?.texts("ips")?;
     ensure_index(store).await?;
     if only {

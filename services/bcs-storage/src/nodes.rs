@@ -216,8 +216,11 @@ impl NodeStore for EmbeddedNodes {
         let keys = vec![("name".to_owned(), Order::Ascending)];
         self.0.ensure_index(directory, &Index { name: "name_idx".to_owned(), keys, unique: true }).await?;
         let json = String::from_utf8(data).map_err(|_| Error::invalid("the data is no text"))?;
-        let upsert =
-            Upsert { key: doc! { "name": name }, set: doc! { "json": json }, set_when_new: bcs_docstore::Document::new() };
+        let upsert = Upsert {
+            key: doc! { "name": name },
+            set: doc! { "json": json },
+            set_when_new: bcs_docstore::Document::new(),
+        };
         Ok(self.0.upsert(directory, upsert).await?)
     }
 
@@ -237,16 +240,21 @@ mod tests {
     fn places_stay_in_their_directory() {
         let place = Place::new("k8s", "c", "exportservice", "ns", "a.b").unwrap();
         assert_eq!((place.directory.as_str(), place.node().as_str()), ("k8s/c/exportservice", "ns.a.b"));
-        for (cluster, kind, namespace, name) in
-            [("..", "t", "ns", "n"), ("c", "", "ns", "n"), ("c", ".", "ns", "n"), ("c", "t", "a/b", "n"), ("c", "t", "ns", "/")]
-        {
+        for (cluster, kind, namespace, name) in [
+            ("..", "t", "ns", "n"),
+            ("c", "", "ns", "n"),
+            ("c", ".", "ns", "n"),
+            ("c", "t", "a/b", "n"),
+            ("c", "t", "ns", "/"),
+        ] {
             assert!(Place::new("k8s", cluster, kind, namespace, name).is_err());
         }
     }
 
     #[test]
     fn data_is_an_object_with_a_time() {
-        let written = |body: &str| with_update_time(Fields::decode(body.as_bytes(), Dollar::Keep).unwrap(), "now".into());
+        let written =
+            |body: &str| with_update_time(Fields::decode(body.as_bytes(), Dollar::Keep).unwrap(), "now".into());
         let json = written(r#"{"data":{"updateTime":"mine","$n":9007199254740993}}"#).unwrap();
         let data: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert_eq!(data, serde_json::json!({ "updateTime": "now", "$n": 9_007_199_254_740_993_i64 }));

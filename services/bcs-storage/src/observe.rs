@@ -6,7 +6,8 @@ use std::time::Duration;
 use bcs_common::http::router::{Observer, Served};
 use http::Method;
 use prometheus::{
-    DEFAULT_BUCKETS, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, exponential_buckets,
+    DEFAULT_BUCKETS, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    exponential_buckets,
 };
 
 use crate::queue;

@@ -212,7 +212,9 @@ mod tests {
         assert_eq!(extra(Some(&encoded(r#"{"$where": 1}"#))).unwrap(), doc! { "\u{ff04}where": 1_i64 });
         assert_eq!(extra(None).unwrap(), doc! {});
         assert_eq!(extra(Some("")).unwrap(), doc! {});
-        for bad in ["%%%".to_owned(), encoded("{nope"), encoded("[1]"), encoded("null"), encoded("")[..].to_owned() + "="] {
+        for bad in
+            ["%%%".to_owned(), encoded("{nope"), encoded("[1]"), encoded("null"), encoded("")[..].to_owned() + "="]
+        {
             assert!(extra(Some(&bad)).is_err(), "{bad}");
         }
     }
@@ -248,7 +250,8 @@ mod tests {
         let less = |seconds| Filter::Less(Path::dotted("updateTime"), seconds_to_date(seconds).into());
         assert_eq!(conditions("updateTimeBefore=1622600001"), [less(1_622_600_001)]);
         assert_eq!(conditions("updateTimeBefore=2021-06-02T02:13:21.000Z"), [less(1_622_600_001)]);
-        for bad in ["yesterday", "2021-06-02T02:13:21Z", "2021-06-02T02:13:21.0000Z", "2021-06-02T02:13:21.000", "1.5"] {
+        for bad in ["yesterday", "2021-06-02T02:13:21Z", "2021-06-02T02:13:21.0000Z", "2021-06-02T02:13:21.000", "1.5"]
+        {
             let query = Query::parse(&format!("updateTimeBefore={bad}"));
             assert_eq!(Selection::for_read(&query).unwrap().conditions, Filter::all(), "{bad}");
             assert!(Selection::for_delete(&query).is_err(), "{bad}");

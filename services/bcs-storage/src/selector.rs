@@ -303,8 +303,26 @@ mod tests {
     #[test]
     fn syntax_errors_are_errors_and_never_a_wider_selection() {
         for text in [
-            ",", "a,", ",a", "a,,b", "a in", "a in b", "a in (b", "a in (b c)", "a b", "a=b c", "a=b=c", "=b", "!", "!=a",
-            "!a=b", "a in (b))", "(a)", "a!b", "a===b", "in (a)",
+            ",",
+            "a,",
+            ",a",
+            "a,,b",
+            "a in",
+            "a in b",
+            "a in (b",
+            "a in (b c)",
+            "a b",
+            "a=b c",
+            "a=b=c",
+            "=b",
+            "!",
+            "!=a",
+            "!a=b",
+            "a in (b))",
+            "(a)",
+            "a!b",
+            "a===b",
+            "in (a)",
         ] {
             assert!(Selector::parse(text).is_err(), "{text:?} gave {:?}", Selector::parse(text));
         }

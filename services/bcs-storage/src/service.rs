@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bcs_common::http::Body;
 use bcs_common::http::envelope::Program;
 use bcs_common::http::request_id::Origin;
 use bcs_common::http::router::RouterService;
 use bcs_common::http::server::{Listener, ServerOptions, serve};
-use bcs_common::http::Body;
 use bcs_common::metrics::{Health, MetricServer};
 use bcs_common::registry::{Registration, Registry};
 use bcs_common::shutdown::Shutdown;
@@ -130,11 +130,7 @@ async fn bind(options: &Options) -> Result<Listener, StartError> {
     listen(&options.service.address, options.service.port, tls).await
 }
 
-async fn listen(
-    address: &str,
-    port: u16,
-    tls: Option<Arc<rustls::ServerConfig>>,
-) -> Result<Listener, StartError> {
+async fn listen(address: &str, port: u16, tls: Option<Arc<rustls::ServerConfig>>) -> Result<Listener, StartError> {
     // An IPv6 address may come with or without its brackets.
     let bare = address.trim_start_matches('[').trim_end_matches(']');
     let address = if bare.contains(':') { format!("[{bare}]:{port}") } else { format!("{bare}:{port}") };

@@ -226,10 +226,7 @@ mod tests {
         publish(&feed, update(Some(true), true), doc! { "type": "mem" }, "1");
         publish(&feed, update(Some(true), true), doc! { "type": "cpu" }, "2");
         publish(&feed, ChangeKind::Delete, doc! {}, "null");
-        assert_eq!(
-            rest(watcher).await,
-            r#"{"type":2,"value":2}{"type":2,"value":null}{"type":-1,"value":null}"#
-        );
+        assert_eq!(rest(watcher).await, r#"{"type":2,"value":2}{"type":2,"value":null}{"type":-1,"value":null}"#);
     }
 
     #[tokio::test]

@@ -101,8 +101,7 @@ impl Key {
             Op::In => one_of(self.path, value),
             Op::InOrMissing => Filter::Or(vec![one_of(self.path, value), Filter::Exists(path(), false)]),
             Op::Int => {
-                let number: i64 =
-                    value.parse().map_err(|_| Error::invalid(format!("{} is no integer", self.name)))?;
+                let number: i64 = value.parse().map_err(|_| Error::invalid(format!("{} is no integer", self.name)))?;
                 Filter::Eq(path(), number.into())
             }
             Op::Bool => Filter::Eq(path(), (value == "1" || value.eq_ignore_ascii_case("true")).into()),
@@ -259,11 +258,9 @@ mod tests {
 
     #[test]
     fn the_kind_of_an_application_has_a_default() {
-        let default = Filter::Or(vec![
-            one_of("data.kind", ",application"),
-            Filter::Exists(Path::dotted("data.kind"), false),
-        ]);
-        assert_eq!(conditions(kind(MESOS, "application"), &get("")), [default.clone()]);
+        let default =
+            Filter::Or(vec![one_of("data.kind", ",application"), Filter::Exists(Path::dotted("data.kind"), false)]);
+        assert_eq!(conditions(kind(MESOS, "application"), &get("")), [default]);
         assert_eq!(conditions(kind(MESOS, "application"), &post(r#"{"kind":null}"#)), [default]);
         assert_eq!(conditions(kind(MESOS, "application"), &get("kind=")), []);
         assert_eq!(conditions(kind(MESOS, "process"), &post("")), [one_of("data.kind", "process")]);
@@ -275,16 +272,15 @@ mod tests {
         let deployment = kind(KUBERNETES, "deployment");
         assert_eq!(
             conditions(deployment, &post(r#"{"replicas":3,"name":true}"#)),
-            [
-                one_of("resourceName", "true"),
-                Filter::Eq(Path::dotted("data.status.replicas"), 3_i64.into()),
-            ]
+            [one_of("resourceName", "true"), Filter::Eq(Path::dotted("data.status.replicas"), 3_i64.into()),]
         );
         let page = post(r#"{"limit":1,"offset":"2","field":"a"}"#);
         assert_eq!((page.page.limit, page.page.offset, page.projection), (1, 2, vec!["a".to_owned()]));
         assert_eq!(post(r#"{"limit":"abc"}"#).page.limit, 3000);
         assert_eq!(post("null"), post("{}"));
-        for bad in ["nope", "{", "[]", "5", "\"x\"", r#"{"name":{}}"#, r#"{"name":[]}"#, r#"{"limit":-2}"#, r#"{"extra":"%"}"#] {
+        for bad in
+            ["nope", "{", "[]", "5", "\"x\"", r#"{"name":{}}"#, r#"{"name":[]}"#, r#"{"limit":-2}"#, r#"{"extra":"%"}"#]
+        {
             assert!(Parameters::from_body(bad.as_bytes()).is_err(), "{bad}");
         }
     }

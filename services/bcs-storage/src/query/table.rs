@@ -186,10 +186,8 @@ const SERVICE: &[Key] = &[text("clusterIp", "data.spec.clusterIP"), text("type",
 const PHASE: &[Key] = &[text("status", "data.status.phase")];
 const EXTERNAL_ID: &[Key] = &[text("externalID", "data.spec.externalID")];
 const TEMPLATE_GENERATION: &[Key] = &[int("templateGeneration", "data.spec.templateGeneration")];
-const STATEFUL_SET: &[Key] = &[
-    text("podManagementPolicy", "data.spec.podManagementPolicy"),
-    text("serviceName", "data.spec.serviceName"),
-];
+const STATEFUL_SET: &[Key] =
+    &[text("podManagementPolicy", "data.spec.podManagementPolicy"), text("serviceName", "data.spec.serviceName")];
 
 const REPLICA_SETS: Kind = kind(kubernetes!("replicaset"), &["ReplicaSet"], &[NAME, NAMESPACE, REPLICA_SET, CREATED]);
 const DEPLOYMENTS: Kind = kind(kubernetes!("deployment"), &["Deployment"], &[NAME, NAMESPACE, DEPLOYMENT, CREATED]);
@@ -232,14 +230,5 @@ pub const KUBERNETES: &[Kind] = &[
 pub const KUBERNETES_NAMESPACE: Kind = kind(kubernetes!("namespace"), &["Namespace"], &[NAME, PHASE, CREATED]);
 
 /// The types that make a namespace one in use.
-pub const KUBERNETES_NAMESPACES: &[&Kind] = &[
-    &REPLICA_SETS,
-    &DEPLOYMENTS,
-    &SERVICES,
-    &CONFIG_MAPS,
-    &SECRETS,
-    &INGRESSES,
-    &DAEMON_SETS,
-    &JOBS,
-    &STATEFUL_SETS,
-];
+pub const KUBERNETES_NAMESPACES: &[&Kind] =
+    &[&REPLICA_SETS, &DEPLOYMENTS, &SERVICES, &CONFIG_MAPS, &SECRETS, &INGRESSES, &DAEMON_SETS, &JOBS, &STATEFUL_SETS];

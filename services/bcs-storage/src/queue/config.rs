@@ -210,7 +210,13 @@ SubMaxInFlight = 0
 
     #[test]
     fn off_unless_switched_on() {
-        for text in ["", "[other]\nQueueFlag=true", "[queue]\nQueueKind=rabbitmq", "[queue]\nQueueFlag=yes", "[queue]\nQueueFlag=0"] {
+        for text in [
+            "",
+            "[other]\nQueueFlag=true",
+            "[queue]\nQueueKind=rabbitmq",
+            "[queue]\nQueueFlag=yes",
+            "[queue]\nQueueFlag=0",
+        ] {
             assert!(read(text).unwrap().is_none(), "{text}");
         }
     }
@@ -238,8 +244,16 @@ SubMaxInFlight = 0
         assert_eq!(address("amqps://u:@h").unwrap().authority.port, 5671);
         assert_eq!(address("amqp://u:@h/").unwrap().vhost, "/");
         for bad in [
-            "", "amqp:/u:@h", "http://u:@h", "amqp://u@h", "amqp://u:p:q@h", "amqp://u:@h@i", "amqp://u:@h//v", "amqp://u:@:5672",
-            "amqp://u:@h:port", "amqp://u:plain@h",
+            "",
+            "amqp:/u:@h",
+            "http://u:@h",
+            "amqp://u@h",
+            "amqp://u:p:q@h",
+            "amqp://u:@h@i",
+            "amqp://u:@h//v",
+            "amqp://u:@:5672",
+            "amqp://u:@h:port",
+            "amqp://u:plain@h",
         ] {
             assert!(address(bad).is_err(), "{bad}");
         }

@@ -114,7 +114,10 @@ mod tests {
     #[test]
     fn written_resources() {
         assert_eq!(
-            shown(Message::updated(&target("Pod", Some("ns1"), Some("p1")), &bson!({ "f": 3.0, "h": "<a>", "$ref": 1 }))),
+            shown(Message::updated(
+                &target("Pod", Some("ns1"), Some("p1")),
+                &bson!({ "f": 3.0, "h": "<a>", "$ref": 1 })
+            )),
             r#"Pod | clusterId=BCS-Q event=update namespace=ns1 resourceName=p1 resourceType=Pod | {"f":3.0,"h":"\u003ca\u003e","$ref":1}"#
         );
         assert_eq!(
@@ -146,7 +149,9 @@ mod tests {
             shown(Message::event(&event, &event.data))
         };
         assert_eq!(
-            event(r#"{"id":"e","env":"k8s","kind":"Pod","level":"l","component":"c","type":"t","clusterId":"B","extraInfo":{"namespace":"ns","name":"p","kind":"RS"},"data":{"n":1}}"#),
+            event(
+                r#"{"id":"e","env":"k8s","kind":"Pod","level":"l","component":"c","type":"t","clusterId":"B","extraInfo":{"namespace":"ns","name":"p","kind":"RS"},"data":{"n":1}}"#
+            ),
             r#"Event | clusterId=B component=c env=k8s event=update id=e kind=Pod level=l namespace=ns resourceKind=Pod resourceName=p resourceType=Event type=t | {"n":1}"#
         );
         assert_eq!(

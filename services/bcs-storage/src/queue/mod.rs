@@ -15,8 +15,8 @@ use tracing::warn;
 
 pub use self::config::QueueConfig;
 pub use self::message::{EVENT, Message};
-pub use self::publisher::Stats;
 use self::publisher::Publisher;
+pub use self::publisher::Stats;
 
 /// How many messages wait for the broker at most.
 const MAX_WAITING: usize = 16_384;

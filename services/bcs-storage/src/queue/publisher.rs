@@ -163,8 +163,7 @@ impl Publisher {
         for (key, value) in &message.headers {
             headers.insert((*key).into(), AMQPValue::LongString(value.as_str().into()));
         }
-        let properties =
-            BasicProperties::default().with_headers(headers).with_delivery_mode(self.config.delivery_mode);
+        let properties = BasicProperties::default().with_headers(headers).with_delivery_mode(self.config.delivery_mode);
         let confirm = channel
             .basic_publish(
                 self.config.exchange.as_str().into(),

@@ -39,10 +39,11 @@ const DELETED_FIELDS: [&str; 3] = ["namespace", "resourceName", "data"];
 
 pub(super) fn add(mut router: Router<Shared>) -> Router<Shared> {
     for template in ONE {
-        router = router
-            .route(Method::GET, template, get)
-            .route(Method::PUT, template, put)
-            .route(Method::DELETE, template, delete);
+        router = router.route(Method::GET, template, get).route(Method::PUT, template, put).route(
+            Method::DELETE,
+            template,
+            delete,
+        );
     }
     for template in MANY {
         router = router.route(Method::GET, template, list).route(Method::DELETE, template, delete_many);

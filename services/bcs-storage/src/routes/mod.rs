@@ -28,9 +28,18 @@ const MOUNT: &str = "/bcsstorage/v1";
 
 /// All routes.
 pub fn router(storage: &Storage) -> Router<Shared> {
-    let families =
-        [dynamic::add, custom::add, query::add, watch::add, events::add, alarms::add, metric::add, nodes::add, host::add,
-            cluster_config::add];
+    let families = [
+        dynamic::add,
+        custom::add,
+        query::add,
+        watch::add,
+        events::add,
+        alarms::add,
+        metric::add,
+        nodes::add,
+        host::add,
+        cluster_config::add,
+    ];
     let router = Router::new(MOUNT).redirect_page().observe(Arc::new(storage.metrics.clone()));
     families.into_iter().fold(router, |router, add| add(router))
 }
