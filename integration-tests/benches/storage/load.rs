@@ -71,11 +71,12 @@ impl Load {
         address: SocketAddr,
         clients: usize,
         duration: Duration,
-        request: impl Fn(usize, usize) -> Request + Copy + Send + 'static,
+        request: impl Fn(usize, usize) -> Request + Clone + Send + 'static,
     ) -> Self {
         let started = Instant::now();
         let mut tasks = tokio::task::JoinSet::new();
         for client in 0..clients {
+            let request = request.clone();
             tasks.spawn(async move {
                 let mut connection = Connection::open(address).await;
                 let mut latencies = Vec::new();

@@ -81,8 +81,10 @@ async fn measure(store: &str, service: &mut Service, pod: &str, floor: Option<f6
     let address = service.daemon().address();
     let process = service.daemon().process().id();
     let bars = |embedded: &'static str| if floor.is_some() { embedded } else { "–" };
-    let put =
-        |client: usize, number: usize| Request::with_body("PUT", &format!("{PODS}/pod-{client}-{}", number % 50), pod);
+    let body: std::sync::Arc<str> = pod.into();
+    let put = move |client: usize, number: usize| {
+        Request::with_body("PUT", &format!("{PODS}/pod-{client}-{}", number % 50), &body)
+    };
 
     let cpu = load::cpu(process);
     let load = Load::run(address, CLIENTS, SECONDS, put).await;
