@@ -96,8 +96,12 @@ pub async fn stable_version(store: &dyn DocumentDatabase, service: &str) -> Resu
 /// [`Error::Json`], [`Error::Invalid`] and [`Error::Store`].
 pub async fn put_stable_version(store: &dyn DocumentDatabase, service: &str, body: &[u8]) -> Result<()> {
     let version = Fields::decode(body, Dollar::Keep)?.text("version")?;
-    let upsert =
-        Upsert { key: doc! { "service": service }, set: doc! { "data": version }, set_when_new: Document::new() };
+    let upsert = Upsert {
+        key: doc! { "service": service },
+        set: doc! { "data": version },
+        data: None,
+        set_when_new: Document::new(),
+    };
     Ok(store.upsert(VERSIONS, upsert).await?)
 }
 
@@ -126,6 +130,7 @@ pub async fn put(
     let upsert = Upsert {
         key: doc! { "clusterId": cluster },
         set: doc! { "data": config, "updateTime": now },
+        data: None,
         set_when_new: doc! { "createTime": now },
     };
     store.upsert(CLUSTERS, upsert).await?;

@@ -46,7 +46,7 @@ fn upsert(index: &Index, mut document: Document, now: DateTime) -> Upsert {
     document.insert("updateTime", now);
     document.insert(FLAG, false);
     document.remove("createTime");
-    Upsert { key, set: document, set_when_new: doc! { "createTime": now } }
+    Upsert { key, set: document, data: None, set_when_new: doc! { "createTime": now } }
 }
 
 /// The value at a dotted path; null if there is none.

@@ -1,7 +1,7 @@
 //! Dynamic resources: what the watchers of clusters write and everybody reads (storage.md 5).
 
 use bcs_docstore::{
-    Bson, Document, DocumentDatabase, Filter, Find, Index, JsonDocuments, Order, Path, Render, Upsert, doc,
+    Document, DocumentDatabase, Filter, Find, Index, JsonDocuments, JsonText, Order, Path, Render, Upsert, doc,
 };
 use bson::DateTime;
 
@@ -85,7 +85,7 @@ pub async fn put(
     store: &dyn DocumentDatabase,
     target: &Target,
     extra: Document,
-    data: Bson,
+    data: JsonText,
     now: DateTime,
 ) -> Result<()> {
     let collection = target.collection();
@@ -93,7 +93,8 @@ pub async fn put(
     store.ensure_index(collection, &flag_index()).await?;
     let upsert = Upsert {
         key: target.key(extra),
-        set: doc! { "data": data, "updateTime": now, FLAG: false },
+        set: doc! { "updateTime": now, FLAG: false },
+        data: Some(data),
         set_when_new: doc! { "createTime": now },
     };
     Ok(store.upsert(collection, upsert).await?)

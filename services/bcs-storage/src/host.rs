@@ -37,7 +37,7 @@ pub async fn put(store: &dyn DocumentDatabase, ip: &str, body: &[u8], now: DateT
 }
 
 async fn upsert(store: &dyn DocumentDatabase, ip: &str, set: Document, now: DateTime) -> Result<()> {
-    let upsert = Upsert { key: doc! { "ip": ip }, set, set_when_new: doc! { "createTime": now } };
+    let upsert = Upsert { key: doc! { "ip": ip }, set, data: None, set_when_new: doc! { "createTime": now } };
     Ok(store.upsert(COLLECTION, upsert).await?)
 }
 

@@ -1,7 +1,7 @@
 //! Metrics of clusters: one collection a cluster, named by its id (storage.md 8.4).
 
 use bcs_common::http::query::Query;
-use bcs_docstore::{Bson, Document, DocumentDatabase, Filter, Find, Index, Order, Upsert, doc};
+use bcs_docstore::{Document, DocumentDatabase, Filter, Find, Index, JsonText, Order, Upsert, doc};
 use bson::DateTime;
 use tracing::warn;
 
@@ -49,7 +49,7 @@ pub async fn put(
     store: &dyn DocumentDatabase,
     target: &Target,
     extra: Document,
-    data: Bson,
+    data: JsonText,
     now: DateTime,
 ) -> Result<()> {
     store.ensure_index(&target.cluster, &flag_index()).await?;
@@ -59,7 +59,8 @@ pub async fn put(
     }
     let upsert = Upsert {
         key: target.key(extra),
-        set: doc! { "data": data, "updateTime": now, FLAG: false },
+        set: doc! { "updateTime": now, FLAG: false },
+        data: Some(data),
         set_when_new: doc! { "createTime": now },
     };
     Ok(store.upsert(&target.cluster, upsert).await?)

@@ -219,6 +219,7 @@ impl NodeStore for EmbeddedNodes {
         let upsert = Upsert {
             key: doc! { "name": name },
             set: doc! { "json": json },
+            data: None,
             set_when_new: bcs_docstore::Document::new(),
         };
         Ok(self.0.upsert(directory, upsert).await?)

@@ -1,19 +1,16 @@
 //! `/{k8s,mesos}/dynamic/…`: dynamic resources (storage.md 5).
 
-use std::borrow::Cow;
-
 use bcs_common::http::Body;
 use bcs_common::http::code;
 use bcs_common::http::query::Query;
 use bcs_common::http::router::{Call, Router};
-use bcs_docstore::json::Dollar;
-use bcs_docstore::{Bson, Document, DocumentDatabase, Filter, Find};
+use bcs_docstore::json::{self, Dollar};
+use bcs_docstore::{Document, DocumentDatabase, Filter, Find, JsonText};
 use bson::DateTime;
 use http::{Method, Response};
 
 use crate::dynamic::{self, Target};
 use crate::error::Result;
-use crate::fields::Fields;
 use crate::params::{self, Page, Selection, projection};
 use crate::queue::Message;
 use crate::state::{Shared, Storage};
@@ -117,9 +114,9 @@ impl Storage {
         // An unreadable one is ignored: it widens nothing here.
         let extra = params::extra(Query::of(&call.parts.uri).get("extra")).unwrap_or_default();
         let body = self.receive(call).await?;
-        let data = Fields::decode(&body, Dollar::Rewrite)?.take("data");
+        let data = JsonText::member(&body, "data")?;
         let message = match self.queue.wants(target.collection()) {
-            true => Some(Message::updated(&target, original_data(&body, &data)?.as_ref())),
+            true => Some(Message::updated(&target, &json::decode(data.as_bytes(), Dollar::Keep)?)),
             false => None,
         };
         dynamic::put(self.dynamic()?, &target, extra, data, DateTime::now()).await?;
@@ -150,12 +147,4 @@ impl Storage {
         let projection = DELETED_FIELDS.map(str::to_owned).to_vec();
         Ok(store.find(target.collection(), &Find { projection, ..Find::all(filter.clone()) }).await?)
     }
-}
-
-/// The field `data` with the keys that the client sent: a body that holds no `$` has them in `data` already.
-pub(super) fn original_data<'a>(body: &[u8], data: &'a Bson) -> Result<Cow<'a, Bson>> {
-    if body.contains(&b'$') {
-        return Ok(Cow::Owned(Fields::decode(body, Dollar::Keep)?.take("data")));
-    }
-    Ok(Cow::Borrowed(data))
 }

@@ -5,11 +5,13 @@ use bcs_common::http::code;
 use bcs_common::http::envelope::{self, Success};
 use bcs_common::http::query::Query;
 use bcs_common::http::router::{Call, Router};
+use bcs_docstore::json::{self, Dollar};
+use bcs_docstore::{Bson, JsonText};
 use bson::DateTime;
+use bytes::Bytes;
 use http::{Method, Response};
 
 use super::answer::listed;
-use super::dynamic::original_data;
 use crate::error::Result;
 use crate::events::{self, COLLECTION, Event};
 use crate::queue::{EVENT, Message};
@@ -40,12 +42,17 @@ async fn list(storage: Shared, call: Call) -> Response<Body> {
     }
 }
 
+/// The field `data` with its keys as the client sent them.
+fn original_data(body: &Bytes) -> Result<Bson> {
+    Ok(json::decode(JsonText::member(body, "data")?.as_bytes(), Dollar::Keep)?)
+}
+
 impl Storage {
     async fn put_event(&self, call: Call) -> Result<()> {
         let body = self.receive(call).await?;
         let event = Event::decode(&body)?;
         let message = match self.queue.wants(EVENT) {
-            true => Some(Message::event(&event, original_data(&body, &event.data)?.as_ref())),
+            true => Some(Message::event(&event, &original_data(&body)?)),
             false => None,
         };
         let store = self.event()?;

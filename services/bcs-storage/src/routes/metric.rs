@@ -4,14 +4,12 @@ use bcs_common::http::Body;
 use bcs_common::http::code;
 use bcs_common::http::query::Query;
 use bcs_common::http::router::{Call, Router};
-use bcs_docstore::Find;
-use bcs_docstore::json::Dollar;
+use bcs_docstore::{Find, JsonText};
 use bson::DateTime;
 use http::{Method, Response};
 
 use crate::dynamic::{self, SHOWN};
 use crate::error::{Error, Result};
-use crate::fields::Fields;
 use crate::metric::{self, Target};
 use crate::params;
 use crate::state::{Shared, Storage};
@@ -45,7 +43,7 @@ async fn put(storage: Shared, call: Call) -> Response<Body> {
     let outcome = async {
         let target = target(&call);
         let extra = params::extra(Query::of(&call.parts.uri).get("extra")).unwrap_or_default();
-        let data = Fields::decode(&storage.receive(call).await?, Dollar::Rewrite)?.take("data");
+        let data = JsonText::member(&storage.receive(call).await?, "data")?;
         metric::put(storage.metric()?, &target, extra, data, DateTime::now()).await
     };
     storage.done(outcome.await, code::STORAGE_PUT_RESOURCE_FAIL)
