@@ -11,8 +11,7 @@ const STEPS: usize = 436;
 
 #[tokio::test]
 async fn the_embedded_store_answers_as_recorded() {
-    let mut storage =
-        ServiceSpec::new("bcs-storage").ports(&["port", "metric_port"]).config(&json!({})).start().await;
+    let mut storage = ServiceSpec::new("bcs-storage").ports(&["port", "metric_port"]).config(&json!({})).start().await;
     assert_eq!(Replay::new(&storage.url()).conversation("storage").run().await, STEPS);
     storage.stop().await;
 }
