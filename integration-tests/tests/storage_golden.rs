@@ -1,7 +1,8 @@
 //! Replays the recorded conversations of bcs-storage, on its embedded store and on MongoDB with ZooKeeper.
 
 use bcs_integration_tests::golden::Replay;
-use bcs_integration_tests::servers::{MongoDb, ZooKeeper};
+use bcs_integration_tests::servers::mongodb::MongoDb;
+use bcs_integration_tests::servers::zookeeper::ZooKeeper;
 use bcs_integration_tests::service::ServiceSpec;
 use serde_json::json;
 
