@@ -44,7 +44,7 @@ pub const DYNAMIC_LAYOUT: Layout = Layout {
 /// Events.
 pub const EVENT_LAYOUT: Layout = Layout {
     name: "event",
-    keys: &["clusterId", "env", "kind", "level", "component", "type"],
+    keys: &["clusterId", "env", "kind", "level", "component", "type", "id"],
     times: &["eventTime", "createTime"],
     indexes: &[&["clusterId", "eventTime"], &["eventTime"], &["clusterId", "createTime"], &["createTime"]],
     deletion_flag: None,
