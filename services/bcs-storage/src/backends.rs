@@ -371,11 +371,12 @@ mod tests {
     fn a_named_file_must_be_there() {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("none.conf");
-        let error = read_ini("database_config_file", missing.to_str().unwrap(), DATABASE_FILE).unwrap_err().to_string();
+        let error =
+            read_ini("database_config_file", missing.to_str().unwrap(), DATABASE_FILE, false).unwrap_err().to_string();
         assert_eq!(error, format!("database_config_file: open {}: no such file or directory", missing.display()));
-        assert!(read_ini("queue_config_file", "", missing.to_str().unwrap()).unwrap().is_none());
+        assert!(read_ini("queue_config_file", "", missing.to_str().unwrap(), false).unwrap().is_none());
         std::fs::write(&missing, "[a]\n").unwrap();
-        let (ini, _) = read_ini("queue_config_file", "", missing.to_str().unwrap()).unwrap().unwrap();
+        let (ini, _) = read_ini("queue_config_file", "", missing.to_str().unwrap(), false).unwrap().unwrap();
         assert_eq!(ini.sections().len(), 1);
     }
 
