@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bcs_integration_tests::http::{Client, JsonStream};
 use bcs_integration_tests::service::ServiceSpec;
-use futures::future::{join_all, try_join_all};
+use futures::future::{join, join_all};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -45,18 +45,16 @@ async fn read(mut stream: JsonStream) -> Vec<usize> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn every_watcher_sees_every_write_in_order() {
     let mut storage = ServiceSpec::new("bcs-storage").ports(&["port", "metric_port"]).config(&json!({})).start().await;
     let client = storage.client();
-    let all = json!({ "maxEvents": WRITERS * WRITES });
-    let leaving = join_all((0..LEAVING).map(|_| watch(&client, &json!({})))).await;
-    let staying = join_all((0..STAYING).map(|_| watch(&client, &all))).await;
+    let (endless, counted) = (json!({}), json!({ "maxEvents": WRITERS * WRITES }));
+    let leaving = join_all((0..LEAVING).map(|_| watch(&client, &endless))).await;
+    let staying = join_all((0..STAYING).map(|_| watch(&client, &counted))).await;
     drop(leaving);
-    let readers: Vec<_> = staying.into_iter().map(|stream| tokio::task::spawn(read(stream))).collect();
-    join_all((0..WRITERS).map(|writer| write(&client, writer, 0..WRITES))).await;
-    for counts in try_join_all(readers).await.unwrap() {
-        assert_eq!(counts, [WRITES; WRITERS]);
-    }
+    let writers = join_all((0..WRITERS).map(|writer| write(&client, writer, 0..WRITES)));
+    let (counts, _) = join(join_all(staying.into_iter().map(read)), writers).await;
+    assert_eq!(counts, vec![vec![WRITES; WRITERS]; STAYING]);
     storage.stop().await;
 }
