@@ -131,7 +131,7 @@ mod watch {
         while !seen.broken && seen.numbers.len() as u64 != count {
             let event = stream.next(SOON).await.unwrap().expect("a stream ends with a break event only");
             match event["type"].as_i64().unwrap() {
-                1 => seen.numbers.push(event["value"]["data"]["n"].as_u64().unwrap()),
+                1 => seen.numbers.push(event["value"]["data"]["n"].as_u64().unwrap_or_else(|| panic!("{event}"))),
                 -1 => seen.broken = true,
                 other => panic!("type {other} for an object that is only created: {event}"),
             }

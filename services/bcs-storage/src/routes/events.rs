@@ -1,19 +1,22 @@
 //! `/events` (storage.md 8.1).
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use bcs_common::http::Body;
 use bcs_common::http::code;
 use bcs_common::http::envelope::{self, Success};
 use bcs_common::http::query::Query;
 use bcs_common::http::router::{Call, Router};
-use bcs_docstore::json::{self, Dollar};
-use bcs_docstore::{Bson, JsonText};
+use bcs_docstore::Bson;
+use bcs_docstore::json::Dollar;
 use bson::DateTime;
-use bytes::Bytes;
 use http::{Method, Response};
 
 use super::answer::listed;
 use crate::error::Result;
 use crate::events::{self, COLLECTION, Event};
+use crate::fields::Fields;
 use crate::queue::{EVENT, Message};
 use crate::state::{Shared, Storage};
 
@@ -22,7 +25,8 @@ pub(super) fn add(router: Router<Shared>) -> Router<Shared> {
 }
 
 async fn put(storage: Shared, call: Call) -> Response<Body> {
-    let outcome = storage.put_event(call).await;
+    let writer = Arc::clone(&storage);
+    let outcome = storage.write(async move { writer.put_event(call).await }).await;
     storage.done(outcome, code::STORAGE_PUT_RESOURCE_FAIL)
 }
 
@@ -42,17 +46,12 @@ async fn list(storage: Shared, call: Call) -> Response<Body> {
     }
 }
 
-/// The field `data` with its keys as the client sent them.
-fn original_data(body: &Bytes) -> Result<Bson> {
-    Ok(json::decode(JsonText::member(body, "data")?.as_bytes(), Dollar::Keep)?)
-}
-
 impl Storage {
     async fn put_event(&self, call: Call) -> Result<()> {
         let body = self.receive(call).await?;
         let event = Event::decode(&body)?;
         let message = match self.queue.wants(EVENT) {
-            true => Some(Message::event(&event, &original_data(&body)?)),
+            true => Some(Message::event(&event, original_data(&body, &event.data)?.as_ref())),
             false => None,
         };
         let store = self.event()?;
@@ -71,4 +70,12 @@ impl Storage {
         envelope.extra("total", total.to_string().as_bytes());
         Ok(envelope)
     }
+}
+
+/// The field `data` with the keys that the client sent: a body that holds no `$` has them in `data` already.
+fn original_data<'a>(body: &[u8], data: &'a Bson) -> Result<Cow<'a, Bson>> {
+    if body.contains(&b'$') {
+        return Ok(Cow::Owned(Fields::decode(body, Dollar::Keep)?.take("data")));
+    }
+    Ok(Cow::Borrowed(data))
 }
