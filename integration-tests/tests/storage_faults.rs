@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bcs_integration_tests::chaos::ChaosProxy;
 use bcs_integration_tests::http::{Client, JsonStream};
 use bcs_integration_tests::servers::mongodb::MongoDb;
+use bcs_integration_tests::service::Service;
 use bcs_integration_tests::storage::{databases, metrics, pod, pod_watch, storage, storage_on_mongodb};
 use bcs_integration_tests::wait::eventually;
 use futures::future::join_all;
@@ -115,8 +116,10 @@ mod watch {
     use super::*;
 
     const WATCHERS: usize = 200;
-    const EVENTS: u64 = 400;
-    const EVENTS_BETWEEN_CUTS: u64 = 20;
+    const CUTS: usize = 5;
+    /// Objects that are created while the database is cut off, and again as many when it is back.
+    const CREATED: u64 = 40;
+    const EVENTS: u64 = 1 + 2 * CREATED * CUTS as u64;
     const CLUSTER: &str = "BCS-WATCH";
 
     /// What a watcher saw.
@@ -129,13 +132,23 @@ mod watch {
     /// Reads on until the watcher has seen `count` events, or the server says that it has lost some.
     async fn read(stream: &mut JsonStream, seen: &mut Seen, count: u64) {
         while !seen.broken && seen.numbers.len() as u64 != count {
-            let event = stream.next(SOON).await.unwrap().expect("a stream ends with a break event only");
+            let event = stream.next(SOON).await.unwrap_or_else(|e| panic!("{e:?} after {} events", seen.numbers.len()));
+            let event = event.expect("a stream ends with a break event only");
             match event["type"].as_i64().unwrap() {
                 1 => seen.numbers.push(event["value"]["data"]["n"].as_u64().unwrap_or_else(|| panic!("{event}"))),
                 -1 => seen.broken = true,
                 other => panic!("type {other} for an object that is only created: {event}"),
             }
         }
+    }
+
+    /// Waits until the service has said something for the n-th time.
+    async fn logged(service: &mut Service, text: &str, times: usize) {
+        let said = async || {
+            let [_, log] = service.daemon().process().output();
+            log.matches(text).count() == times
+        };
+        eventually(text, SOON, said).await;
     }
 
     /// Creates an object. The stand-in does not describe updates, so every event here is a creation.
@@ -164,11 +177,19 @@ mod watch {
         join_all(watchers.iter_mut().map(|(stream, seen)| read(stream, seen, 1))).await;
 
         let write = async {
-            for number in 1..EVENTS {
-                if number % EVENTS_BETWEEN_CUTS == 0 {
-                    proxy.cut().await;
+            let mut numbers = 1..;
+            for cut in 1..=CUTS {
+                proxy.refuse().await;
+                for number in numbers.by_ref().take(CREATED as usize) {
+                    create(&writer, number).await;
                 }
-                create(&writer, number).await;
+                // A cut this short the driver itself mends, from a token that the stand-in does not give it.
+                logged(&mut watched, "the change stream broke off", cut).await;
+                proxy.accept().await;
+                logged(&mut watched, "the change stream goes on", cut).await;
+                for number in numbers.by_ref().take(CREATED as usize) {
+                    create(&writer, number).await;
+                }
             }
         };
         let readers = join_all(watchers.iter_mut().map(|(stream, seen)| read(stream, seen, EVENTS)));
