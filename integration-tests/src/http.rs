@@ -98,7 +98,12 @@ impl Client {
     /// A client of an `https` server whose certificate is checked against the CA of `certs`. It shows the client
     /// certificate of `certs` to a server that asks for one.
     pub fn with_tls(base: &str, certs: &Certs) -> Self {
-        Self::with(base, Some(tls_connector(certs)))
+        Self::with(base, Some(tls_connector(certs, true)))
+    }
+
+    /// As [`Self::with_tls`], but with no certificate of its own.
+    pub fn with_tls_anonymous(base: &str, certs: &Certs) -> Self {
+        Self::with(base, Some(tls_connector(certs, false)))
     }
 
     fn with(base: &str, tls: Option<TlsConnector>) -> Self {
@@ -219,7 +224,7 @@ fn request(method: Method, path: &str, body: Option<&Value>) -> Request<Full<Byt
     .unwrap()
 }
 
-fn tls_connector(certs: &Certs) -> TlsConnector {
+fn tls_connector(certs: &Certs, shows_certificate: bool) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     for certificate in read_certificates(&certs.ca()) {
         roots.add(certificate).unwrap();
@@ -228,12 +233,13 @@ fn tls_connector(certs: &Certs) -> TlsConnector {
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
-        .with_client_auth_cert(
-            read_certificates(&certs.client_cert()),
-            PrivateKeyDer::from_pem_file(certs.client_key()).unwrap(),
-        )
-        .unwrap();
+        .with_root_certificates(roots);
+    let config = if shows_certificate {
+        let key = PrivateKeyDer::from_pem_file(certs.client_key()).unwrap();
+        config.with_client_auth_cert(read_certificates(&certs.client_cert()), key).unwrap()
+    } else {
+        config.with_no_client_auth()
+    };
     TlsConnector::from(Arc::new(config))
 }
 

@@ -52,10 +52,10 @@ impl Verbosity {
         self.v.store(v, Ordering::Relaxed);
     }
 
-    /// Is an event of this kind written? Spans never are, so they cost nothing.
+    /// Is an event of this kind written, or would one be (`tracing::enabled!`)? Spans never are, so they cost nothing.
     pub fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let source = metadata.module_path().unwrap_or(metadata.target());
-        metadata.is_event()
+        !metadata.is_span()
             && needed(*metadata.level(), source.starts_with("bcs")).is_none_or(|v| v <= self.of(metadata.file()))
     }
 
