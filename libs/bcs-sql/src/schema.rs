@@ -31,6 +31,8 @@ pub struct Column {
     pub null: bool,
     /// Whether values are unique; MySQL names the key after the column.
     pub unique: bool,
+    /// Whether SQLite gets an index on it. The original's MySQL schema has none but the unique ones.
+    pub sqlite_index: bool,
 }
 
 /// What a column holds.
@@ -49,7 +51,7 @@ pub enum Kind {
 impl Column {
     /// A column that may be NULL.
     pub const fn new(name: &'static str, kind: Kind) -> Self {
-        Self { name, kind, null: true, unique: false }
+        Self { name, kind, null: true, unique: false, sqlite_index: false }
     }
 
     /// Without NULL.
@@ -62,6 +64,12 @@ impl Column {
     #[must_use]
     pub const fn unique(self) -> Self {
         Self { unique: true, ..self }
+    }
+
+    /// With an index in SQLite.
+    #[must_use]
+    pub const fn indexed_in_sqlite(self) -> Self {
+        Self { sqlite_index: true, ..self }
     }
 }
 
@@ -117,13 +125,19 @@ async fn columns(database: &Database) -> Result<BTreeMap<String, Vec<String>>, S
 
 /// The statements that make what is missing of a table.
 fn missing(dialect: Dialect, table: &Table, existing: Option<&Vec<String>>) -> Vec<String> {
+    let indexed = table.columns.iter().filter(|column| dialect == Dialect::Sqlite && column.sqlite_index);
+    let indexes = indexed.map(|column| {
+        let (table, column) = (table.name, column.name);
+        format!("CREATE INDEX IF NOT EXISTS `{table}_{column}` ON `{table}` (`{column}`)")
+    });
     let Some(existing) = existing else {
-        return vec![create(dialect, table)];
+        return std::iter::once(create(dialect, table)).chain(indexes).collect();
     };
     let absent = table.columns.iter().filter(|column| !existing.iter().any(|name| name == column.name));
     // SQLite can neither add a NOT NULL column without a default nor a UNIQUE one; no release of ours lacks such a column.
     absent
         .map(|column| format!("ALTER TABLE `{}` ADD `{}` {}", table.name, column.name, definition(dialect, column)))
+        .chain(indexes)
         .collect()
 }
 
@@ -164,7 +178,7 @@ mod tests {
         columns: &[
             Column::new("id", Kind::Id).not_null(),
             Column::new("name", Kind::Text(255)).not_null().unique(),
-            Column::new("kind", Kind::Uint),
+            Column::new("kind", Kind::Uint).indexed_in_sqlite(),
             Column::new("created_at", Kind::Time),
         ],
     };
@@ -179,7 +193,7 @@ mod tests {
         let sql = missing(Dialect::Sqlite, &USERS, None);
         let want = "CREATE TABLE IF NOT EXISTS `users` (`id` INTEGER PRIMARY KEY AUTOINCREMENT, \
                     `name` TEXT NOT NULL UNIQUE, `kind` INTEGER NULL, `created_at` DATETIME NULL)";
-        assert_eq!(sql, [want]);
+        assert_eq!(sql, [want, "CREATE INDEX IF NOT EXISTS `users_kind` ON `users` (`kind`)"]);
         let existing = ["id", "name", "added", "created_at"].map(str::to_owned).to_vec();
         let sql = missing(Dialect::MySql, &USERS, Some(&existing));
         assert_eq!(sql, ["ALTER TABLE `users` ADD `kind` int unsigned NULL"]);
