@@ -76,10 +76,8 @@ impl Shutdown {
     /// # Errors
     /// If a signal handler cannot be installed.
     pub fn listen_to_signals(&self) -> io::Result<()> {
-        let signals = Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        };
+        let signals =
+            Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
         // Not on the tracker: this task must outlive the drain to see the second signal.
         #[allow(clippy::disallowed_methods)]
         tokio::spawn(signals.watch(self.clone()));
@@ -105,16 +103,12 @@ struct Signals {
 
 impl Signals {
     async fn watch(mut self, shutdown: Shutdown) {
-        info!(
-            "Got {} signal, shutting down gracefully...",
-            self.next().await.name
-        );
+        // Not inside the macro: it does not evaluate its arguments when the level is off.
+        let first = self.next().await;
+        info!("Got {} signal, shutting down gracefully...", first.name);
         shutdown.trigger();
         let second = self.next().await;
-        error!(
-            "Got {} signal while shutting down, exit at once",
-            second.name
-        );
+        error!("Got {} signal while shutting down, exit at once", second.name);
         #[allow(clippy::disallowed_methods)]
         // the operator asked twice: skipping the flush is the point
         std::process::exit(128 + second.kind.as_raw_value());

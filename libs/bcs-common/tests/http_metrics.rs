@@ -1,10 +1,5 @@
 //! The metric listener.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)] // a failed test is a failed test
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a failed test is a failed test
 
 mod http_support;
 
@@ -29,23 +24,14 @@ struct Metrics {
 
 impl Metrics {
     async fn start() -> Self {
-        let (registry, health, level) =
-            (Registry::new(), Health::new(), Arc::new(AtomicI32::new(0)));
+        let (registry, health, level) = (Registry::new(), Health::new(), Arc::new(AtomicI32::new(0)));
         let set = Arc::clone(&level);
         let set_level = move |v| set.store(v, Ordering::SeqCst);
-        let server =
-            MetricServer::new(registry.clone(), health.clone(), "Version  :1\n", set_level)
-                .unwrap();
+        let server = MetricServer::new(registry.clone(), health.clone(), "Version  :1\n", set_level).unwrap();
         let listener = Listener::bind("127.0.0.1:0", None).await.unwrap();
         let (address, shutdown) = (listener.local_addr(), Shutdown::new());
         shutdown.spawn("metrics", server.serve(listener, shutdown.clone()));
-        Self {
-            address,
-            shutdown,
-            health,
-            level,
-            registry,
-        }
+        Self { address, shutdown, health, level, registry }
     }
 
     async fn ask(&self, request: &str) -> (String, String) {
@@ -55,17 +41,13 @@ impl Metrics {
     }
 
     async fn get(&self, target: &str) -> (String, String) {
-        self.ask(&format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n"))
-            .await
+        self.ask(&format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")).await
     }
 
     async fn put_level(&self, target: &str, body: &str) -> String {
         let length = body.len();
-        let (head, _) = self
-            .ask(&format!(
-                "PUT {target} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n{body}"
-            ))
-            .await;
+        let (head, _) =
+            self.ask(&format!("PUT {target} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n{body}")).await;
         head.lines().next().unwrap().to_owned()
     }
 
@@ -78,17 +60,11 @@ impl Metrics {
 async fn scrapes_tell_all_in_the_text_format() {
     let metrics = Metrics::start().await;
     let counter = IntCounter::new("bkbcs_test_total", "Help.").unwrap();
-    metrics
-        .registry
-        .register(Box::new(counter.clone()))
-        .unwrap();
+    metrics.registry.register(Box::new(counter.clone())).unwrap();
     counter.inc_by(3);
     let (head, body) = metrics.get("/metrics").await;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    assert!(
-        head.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"),
-        "{head}"
-    );
+    assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
     for line in [
         "# TYPE bkbcs_test_total counter",
         "bkbcs_test_total 3",
@@ -97,16 +73,10 @@ async fn scrapes_tell_all_in_the_text_format() {
         "# TYPE process_cpu_seconds_total counter",
         "# TYPE process_resident_memory_bytes gauge",
     ] {
-        assert!(
-            body.lines().any(|given| given == line),
-            "{line} is not in\n{body}"
-        );
+        assert!(body.lines().any(|given| given == line), "{line} is not in\n{body}");
     }
     let (_, body) = metrics.get("/metrics").await;
-    assert!(
-        body.contains("promhttp_metric_handler_requests_total{code=\"200\"} 1\n"),
-        "{body}"
-    );
+    assert!(body.contains("promhttp_metric_handler_requests_total{code=\"200\"} 1\n"), "{body}");
     metrics.stop().await;
 }
 
@@ -118,33 +88,19 @@ async fn readiness_follows_the_parts() {
     let (head, body) = metrics.get("/readyz").await;
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
     assert_eq!(body, r#"{"ready":false,"parts":{"store":"no connection"}}"#);
-    assert_eq!(
-        metrics.get("/healthz").await.1,
-        "ok\n",
-        "alive all the same"
-    );
+    assert_eq!(metrics.get("/healthz").await.1, "ok\n", "alive all the same");
     metrics.stop().await;
 }
 
 #[tokio::test]
 async fn the_log_level_can_be_put() {
     let metrics = Metrics::start().await;
-    assert_eq!(
-        metrics.put_level("/log-level?v=3", "").await,
-        "HTTP/1.1 200 OK"
-    );
+    assert_eq!(metrics.put_level("/log-level?v=3", "").await, "HTTP/1.1 200 OK");
     assert_eq!(metrics.level.load(Ordering::SeqCst), 3);
-    assert_eq!(
-        metrics.put_level("/log-level", " 5\n").await,
-        "HTTP/1.1 200 OK"
-    );
+    assert_eq!(metrics.put_level("/log-level", " 5\n").await, "HTTP/1.1 200 OK");
     assert_eq!(metrics.level.load(Ordering::SeqCst), 5);
     for bad in ["", "-1", "high", "99999999999"] {
-        assert_eq!(
-            metrics.put_level("/log-level", bad).await,
-            "HTTP/1.1 400 Bad Request",
-            "{bad}"
-        );
+        assert_eq!(metrics.put_level("/log-level", bad).await, "HTTP/1.1 400 Bad Request", "{bad}");
     }
     assert_eq!(metrics.level.load(Ordering::SeqCst), 5);
     metrics.stop().await;
@@ -155,11 +111,7 @@ async fn the_rest() {
     let metrics = Metrics::start().await;
     assert_eq!(metrics.get("/version").await.1, "Version  :1\n");
     for target in ["/", "/debug/pprof/", "/log-level", "/metrics/"] {
-        assert_eq!(
-            metrics.get(target).await.1,
-            "404 page not found\n",
-            "{target}"
-        );
+        assert_eq!(metrics.get(target).await.1, "404 page not found\n", "{target}");
     }
     metrics.stop().await;
 }

@@ -1,10 +1,5 @@
 //! SIGTERM triggers the shutdown, a second one ends the process. The signals go to a child: this program, run again.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)] // a failed test is a failed test
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a failed test is a failed test
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -25,30 +20,20 @@ async fn child() {
     let shutdown = Shutdown::new();
     shutdown.listen_to_signals().unwrap();
     println!("\nlistening");
-    if tokio::time::timeout(LIFE, shutdown.triggered())
-        .await
-        .is_ok()
-    {
+    if tokio::time::timeout(LIFE, shutdown.triggered()).await.is_ok() {
         println!("\ntriggered");
         tokio::time::sleep(LIFE).await;
     }
 }
 
 fn send(signal: &str, process: u32) {
-    let status = Command::new("kill")
-        .args([signal, &process.to_string()])
-        .status()
-        .unwrap();
+    let status = Command::new("kill").args([signal, &process.to_string()]).status().unwrap();
     assert!(status.success());
 }
 
 #[test]
 fn the_first_signal_triggers_the_second_exits() {
-    for (first, second, code) in [
-        ("-TERM", "-TERM", 143),
-        ("-INT", "-TERM", 143),
-        ("-TERM", "-INT", 130),
-    ] {
+    for (first, second, code) in [("-TERM", "-TERM", 143), ("-INT", "-TERM", 143), ("-TERM", "-INT", 130)] {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child", "--nocapture"])
             .env(ROLE, "1")
@@ -57,12 +42,7 @@ fn the_first_signal_triggers_the_second_exits() {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut wait_for = |text: &str| {
-            assert!(
-                lines.any(|line| line.unwrap() == text),
-                "ended before {text}"
-            )
-        };
+        let mut wait_for = |text: &str| assert!(lines.any(|line| line.unwrap() == text), "ended before {text}");
         wait_for("listening");
         send(first, child.id());
         wait_for("triggered");

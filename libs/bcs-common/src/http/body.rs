@@ -55,8 +55,7 @@ pub async fn collect(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
     let Some(second) = next_piece(&mut body).await? else {
         return Ok(first);
     };
-    let mut all =
-        BytesMut::with_capacity(announced.min(MAX_RESERVED).max(first.len() + second.len()));
+    let mut all = BytesMut::with_capacity(announced.min(MAX_RESERVED).max(first.len() + second.len()));
     all.extend_from_slice(&first);
     let mut piece = Some(second);
     while let Some(bytes) = piece {
@@ -107,12 +106,7 @@ pub(crate) struct Watched<B> {
 
 impl<B> Watched<B> {
     pub(crate) fn new(inner: B, gap: Duration) -> Self {
-        Self {
-            inner,
-            gap,
-            deadline: None,
-            waiting: false,
-        }
+        Self { inner, gap, deadline: None, waiting: false }
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -134,10 +128,7 @@ where
     type Data = Bytes;
     type Error = Box<dyn StdError + Send + Sync>;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
             self.waiting = false;
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
@@ -162,21 +153,14 @@ mod tests {
     use http_body_util::StreamBody;
 
     fn pieces(pieces: &[&'static str]) -> Body {
-        let pieces: Vec<Result<Bytes, std::io::Error>> = pieces
-            .iter()
-            .map(|p| Ok(Bytes::from_static(p.as_bytes())))
-            .collect();
+        let pieces: Vec<Result<Bytes, std::io::Error>> =
+            pieces.iter().map(|p| Ok(Bytes::from_static(p.as_bytes()))).collect();
         Body::from_stream(stream::iter(pieces))
     }
 
     #[tokio::test]
     async fn joins_the_pieces() {
-        for (given, all) in [
-            (&[][..], ""),
-            (&["a"], "a"),
-            (&["", "a", "", "bc"], "abc"),
-            (&["a", "b", "c"], "abc"),
-        ] {
+        for (given, all) in [(&[][..], ""), (&["a"], "a"), (&["", "a", "", "bc"], "abc"), (&["a", "b", "c"], "abc")] {
             assert_eq!(collect(pieces(given), 3).await.unwrap(), all);
         }
         assert_eq!(collect(Body::from("abc"), 3).await.unwrap(), "abc");
@@ -184,25 +168,14 @@ mod tests {
 
     #[tokio::test]
     async fn refuses_more_than_the_limit() {
-        for body in [
-            pieces(&["abcd"]),
-            pieces(&["ab", "cd"]),
-            pieces(&["a", "b", "c", "d"]),
-            Body::from("abcd"),
-        ] {
-            assert!(matches!(
-                collect(body, 3).await,
-                Err(BodyError::TooLarge { limit: 3 })
-            ));
+        for body in [pieces(&["abcd"]), pieces(&["ab", "cd"]), pieces(&["a", "b", "c", "d"]), Body::from("abcd")] {
+            assert!(matches!(collect(body, 3).await, Err(BodyError::TooLarge { limit: 3 })));
         }
     }
 
     #[tokio::test]
     async fn tells_a_broken_body() {
-        let body = Body::from_stream(stream::iter([
-            Ok(Bytes::from("a")),
-            Err(std::io::Error::other("cut")),
-        ]));
+        let body = Body::from_stream(stream::iter([Ok(Bytes::from("a")), Err(std::io::Error::other("cut"))]));
         assert!(matches!(collect(body, 3).await, Err(BodyError::Broken(_))));
     }
 
@@ -213,15 +186,9 @@ mod tests {
                 std::future::pending::<()>().await;
             }
             sleep(every).await;
-            Some((
-                Ok::<_, std::io::Error>(Frame::data(Bytes::from("a"))),
-                n + 1,
-            ))
+            Some((Ok::<_, std::io::Error>(Frame::data(Bytes::from("a"))), n + 1))
         });
-        Body::new(Watched::new(
-            StreamBody::new(Box::pin(stream)),
-            Duration::from_millis(400),
-        ))
+        Body::new(Watched::new(StreamBody::new(Box::pin(stream)), Duration::from_millis(400)))
     }
 
     #[tokio::test]
@@ -235,9 +202,6 @@ mod tests {
     #[tokio::test]
     async fn a_slow_body_may_take_longer_than_the_gap() {
         let body = slow(30, Duration::from_millis(20));
-        assert!(
-            matches!(collect(body, 29).await, Err(BodyError::TooLarge { .. })),
-            "all 30 pieces arrived"
-        );
+        assert!(matches!(collect(body, 29).await, Err(BodyError::TooLarge { .. })), "all 30 pieces arrived");
     }
 }

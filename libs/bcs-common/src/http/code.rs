@@ -126,17 +126,8 @@ mod tests {
 
     #[test]
     fn known_pairs() {
-        assert_eq!(
-            STORAGE_PUT_RESOURCE_FAIL,
-            Code {
-                value: 1_405_082,
-                text: "put resource failed."
-            }
-        );
-        assert_eq!(
-            COMM_CREATE_ZK_NODE_FAIL.text,
-            "cteate zookeeper node failed"
-        );
+        assert_eq!(STORAGE_PUT_RESOURCE_FAIL, Code { value: 1_405_082, text: "put resource failed." });
+        assert_eq!(COMM_CREATE_ZK_NODE_FAIL.text, "cteate zookeeper node failed");
         assert_eq!(CLUSTER_MANAGER.value, 1_405_400);
         assert_eq!(SUCCESS.value, 0);
     }

@@ -35,10 +35,7 @@ impl Program {
     /// long as the process.
     pub fn of_process() -> Self {
         let arg = std::env::args_os().next().unwrap_or_default();
-        let base = Path::new(&arg)
-            .file_name()
-            .map(OsStr::to_string_lossy)
-            .unwrap_or_default();
+        let base = Path::new(&arg).file_name().map(OsStr::to_string_lossy).unwrap_or_default();
         Self(Box::leak(base.into_owned().into_boxed_str()))
     }
 
@@ -78,11 +75,7 @@ pub fn write(out: &mut Vec<u8>, program: Program, code: Code, text: &str, data: 
 }
 
 fn write_head(out: &mut Vec<u8>, code: Code) {
-    out.extend_from_slice(if code.value == 0 {
-        b"{\"result\":true,\"code\":"
-    } else {
-        b"{\"result\":false,\"code\":"
-    });
+    out.extend_from_slice(if code.value == 0 { b"{\"result\":true,\"code\":" } else { b"{\"result\":false,\"code\":" });
     out.extend_from_slice(code.value.to_string().as_bytes());
 }
 
@@ -108,9 +101,7 @@ pub fn api_response(code: Code, message: &str, data: &[u8]) -> Response<Body> {
 /// A 200 response with a JSON body.
 pub fn json_response(body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -167,25 +158,13 @@ mod tests {
     const STORAGE: Program = Program::new("bcs-storage");
 
     async fn text(response: Response<Body>) -> String {
-        assert_eq!(
-            response.headers().get(CONTENT_TYPE).unwrap(),
-            "application/json"
-        );
-        String::from_utf8(
-            body::collect(response.into_body(), 1 << 20)
-                .await
-                .unwrap()
-                .to_vec(),
-        )
-        .unwrap()
+        assert_eq!(response.headers().get(CONTENT_TYPE).unwrap(), "application/json");
+        String::from_utf8(body::collect(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
     }
 
     #[tokio::test]
     async fn the_envelopes_of_the_original() {
-        assert_eq!(
-            text(success(b"{}")).await,
-            r#"{"result":true,"code":0,"message":"success","data":{}}"#
-        );
+        assert_eq!(text(success(b"{}")).await, r#"{"result":true,"code":0,"message":"success","data":{}}"#);
         assert_eq!(
             text(STORAGE.failure(code::STORAGE_RESOURCE_NOT_EXIST, NULL)).await,
             r#"{"result":false,"code":1405087,"message":"(bcs-storage):resource does not exist.","data":null}"#
@@ -208,10 +187,7 @@ mod tests {
     async fn extra_keys_follow_and_never_replace() {
         let mut envelope = Success::with_capacity(0);
         envelope.data().extend_from_slice(b"[1]");
-        envelope
-            .extra("total", b"7")
-            .extra("code", b"9")
-            .extra("offset", b"0");
+        envelope.extra("total", b"7").extra("code", b"9").extra("offset", b"0");
         assert_eq!(
             text(envelope.finish()).await,
             r#"{"result":true,"code":0,"message":"success","data":[1],"total":7,"offset":0}"#
@@ -222,10 +198,7 @@ mod tests {
     fn success_has_no_prefix() {
         let mut out = Vec::new();
         write(&mut out, STORAGE, code::SUCCESS, code::SUCCESS.text, NULL);
-        assert_eq!(
-            out,
-            br#"{"result":true,"code":0,"message":"success","data":null}"#
-        );
+        assert_eq!(out, br#"{"result":true,"code":0,"message":"success","data":null}"#);
     }
 
     #[test]

@@ -66,18 +66,9 @@ mod tests {
     fn writes_what_go_writes() {
         assert_eq!(written(""), r#""""#);
         assert_eq!(written("a\"b\\c\n\r\t"), r#""a\"b\\c\n\r\t""#);
-        assert_eq!(
-            written("<a href='x'>&</a>"),
-            r#""\u003ca href='x'\u003e\u0026\u003c/a\u003e""#
-        );
-        assert_eq!(
-            written("\u{0}\u{8}\u{c}\u{1f}\u{7f}"),
-            "\"\\u0000\\u0008\\u000c\\u001f\u{7f}\""
-        );
-        assert_eq!(
-            written("\u{2027}\u{2028}\u{2029}\u{202a}中"),
-            "\"\u{2027}\\u2028\\u2029\u{202a}中\""
-        );
+        assert_eq!(written("<a href='x'>&</a>"), r#""\u003ca href='x'\u003e\u0026\u003c/a\u003e""#);
+        assert_eq!(written("\u{0}\u{8}\u{c}\u{1f}\u{7f}"), "\"\\u0000\\u0008\\u000c\\u001f\u{7f}\"");
+        assert_eq!(written("\u{2027}\u{2028}\u{2029}\u{202a}中"), "\"\u{2027}\\u2028\\u2029\u{202a}中\"");
     }
 
     proptest! {

@@ -28,8 +28,6 @@ pub fn text(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
 /// What Go's server answers for a path that nobody has registered: 404 `404 page not found` and a newline.
 pub fn page_not_found() -> Response<Body> {
     let mut response = text(StatusCode::NOT_FOUND, "404 page not found\n");
-    response
-        .headers_mut()
-        .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -37,16 +37,12 @@ impl Query {
 
     /// Every value of a key, in order.
     pub fn get_all(&self, key: &str) -> impl Iterator<Item = &str> {
-        self.iter()
-            .filter(move |(k, _)| *k == key)
-            .map(|(_, value)| value)
+        self.iter().filter(move |(k, _)| *k == key).map(|(_, value)| value)
     }
 
     /// All pairs, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pairs
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+        self.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// Whether there is no pair.
@@ -89,19 +85,13 @@ mod tests {
 
     #[test]
     fn decodes_both_sides() {
-        assert_eq!(
-            pairs("a+b=c%2Bd%20e&%3D==%26"),
-            [pair("a b", "c+d e"), pair("=", "=&")]
-        );
+        assert_eq!(pairs("a+b=c%2Bd%20e&%3D==%26"), [pair("a b", "c+d e"), pair("=", "=&")]);
         assert_eq!(pairs("x=%ff"), [pair("x", "\u{fffd}")]);
     }
 
     #[test]
     fn drops_bad_pairs_only() {
-        assert_eq!(
-            pairs("a=1;b=2&c=3&d=%zz&e=%4&&=v&f=5"),
-            [pair("c", "3"), pair("", "v"), pair("f", "5")]
-        );
+        assert_eq!(pairs("a=1;b=2&c=3&d=%zz&e=%4&&=v&f=5"), [pair("c", "3"), pair("", "v"), pair("f", "5")]);
         assert!(Query::parse("").is_empty());
     }
 

@@ -42,10 +42,7 @@ impl RequestId {
 }
 
 fn is_harmless(id: &[u8]) -> bool {
-    (1..=MAX_LEN).contains(&id.len())
-        && id
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(b))
+    (1..=MAX_LEN).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(b))
 }
 
 impl fmt::Display for RequestId {
@@ -94,9 +91,6 @@ mod tests {
             assert_eq!(id.len(), 16, "{bad:?} gave {id}");
             assert!(id.bytes().all(|b| b.is_ascii_hexdigit()));
         }
-        assert_ne!(
-            RequestId::of(&HeaderMap::new()),
-            RequestId::of(&HeaderMap::new())
-        );
+        assert_ne!(RequestId::of(&HeaderMap::new()), RequestId::of(&HeaderMap::new()));
     }
 }

@@ -38,13 +38,8 @@ impl Health {
         }
         let parts = self.0.lock();
         let ready = parts.values().all(Result::is_ok);
-        let texts = parts
-            .iter()
-            .map(|(part, state)| (*part, state.as_ref().map_or_else(String::as_str, |()| "ok")));
-        let report = Report {
-            ready,
-            parts: texts.collect(),
-        };
+        let texts = parts.iter().map(|(part, state)| (*part, state.as_ref().map_or_else(String::as_str, |()| "ok")));
+        let report = Report { ready, parts: texts.collect() };
         // Strings and a bool: there is nothing that could fail.
         (ready, serde_json::to_vec(&report).unwrap_or_default())
     }
@@ -65,10 +60,7 @@ mod tests {
         health.set("store", Err("no connection".to_owned()));
         health.set("queue", Ok(()));
         assert!(!health.is_ready());
-        assert_eq!(
-            json(&health),
-            r#"{"ready":false,"parts":{"queue":"ok","store":"no connection"}}"#
-        );
+        assert_eq!(json(&health), r#"{"ready":false,"parts":{"queue":"ok","store":"no connection"}}"#);
         health.clone().set("store", Ok(()));
         assert!(health.is_ready());
         assert!(health.report().0);

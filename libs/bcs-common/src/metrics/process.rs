@@ -18,31 +18,16 @@ pub fn process_collector() -> prometheus::Result<Box<dyn Collector>> {
     let gauge = |name, help| Gauge::new(name, help);
     Ok(Box::new(ProcessCollector {
         metrics: Mutex::new(()),
-        cpu: Counter::new(
-            "process_cpu_seconds_total",
-            "Total user and system CPU time spent in seconds.",
-        )?,
+        cpu: Counter::new("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.")?,
         open_fds: gauge("process_open_fds", "Number of open file descriptors.")?,
-        max_fds: gauge(
-            "process_max_fds",
-            "Maximum number of open file descriptors.",
-        )?,
-        virtual_memory: gauge(
-            "process_virtual_memory_bytes",
-            "Virtual memory size in bytes.",
-        )?,
+        max_fds: gauge("process_max_fds", "Maximum number of open file descriptors.")?,
+        virtual_memory: gauge("process_virtual_memory_bytes", "Virtual memory size in bytes.")?,
         virtual_memory_max: gauge(
             "process_virtual_memory_max_bytes",
             "Maximum amount of virtual memory available in bytes.",
         )?,
-        resident_memory: gauge(
-            "process_resident_memory_bytes",
-            "Resident memory size in bytes.",
-        )?,
-        start_time: gauge(
-            "process_start_time_seconds",
-            "Start time of the process since unix epoch in seconds.",
-        )?,
+        resident_memory: gauge("process_resident_memory_bytes", "Resident memory size in bytes.")?,
+        start_time: gauge("process_start_time_seconds", "Start time of the process since unix epoch in seconds.")?,
     }))
 }
 
@@ -74,11 +59,7 @@ impl ProcessCollector {
     /// A value that cannot be read keeps its last state.
     fn renew(&self) {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
-        let (stat, status, limits) = (
-            read("/proc/self/stat"),
-            read("/proc/self/status"),
-            read("/proc/self/limits"),
-        );
+        let (stat, status, limits) = (read("/proc/self/stat"), read("/proc/self/status"), read("/proc/self/limits"));
         if let Some(seconds) = cpu_seconds(&stat) {
             self.cpu.inc_by((seconds - self.cpu.get()).max(0.0));
         }
@@ -86,10 +67,7 @@ impl ProcessCollector {
             (&self.open_fds, open_fds()),
             (&self.max_fds, limit(&limits, "Max open files")),
             (&self.virtual_memory, status_bytes(&status, "VmSize:")),
-            (
-                &self.virtual_memory_max,
-                limit(&limits, "Max address space"),
-            ),
+            (&self.virtual_memory_max, limit(&limits, "Max address space")),
             (&self.resident_memory, status_bytes(&status, "VmRSS:")),
             (&self.start_time, start_time(&stat, &read("/proc/stat"))),
         ];
@@ -109,20 +87,14 @@ impl Collector for ProcessCollector {
     fn collect(&self) -> Vec<MetricFamily> {
         let _renewing = self.metrics.lock();
         self.renew();
-        self.all()
-            .into_iter()
-            .flat_map(Collector::collect)
-            .collect()
+        self.all().into_iter().flat_map(Collector::collect).collect()
     }
 }
 
 /// A field of `/proc/self/stat` by its number in proc(5), from 3 on: the second may hold blanks and parentheses.
 fn stat_field(stat: &str, number: usize) -> Option<f64> {
     let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace()
-        .nth(number.checked_sub(3)?)?
-        .parse()
-        .ok()
+    rest.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
 fn cpu_seconds(stat: &str) -> Option<f64> {
@@ -130,12 +102,7 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
 }
 
 fn start_time(stat: &str, system_stat: &str) -> Option<f64> {
-    let boot: f64 = system_stat
-        .lines()
-        .find_map(|line| line.strip_prefix("btime "))?
-        .trim()
-        .parse()
-        .ok()?;
+    let boot: f64 = system_stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     Some(boot + stat_field(stat, 22)? / TICKS_PER_SECOND)
 }
 
@@ -171,29 +138,16 @@ mod tests {
         let stat = format!("1 (a) b ) {}", fields.join(" "));
         assert_eq!(cpu_seconds(&stat), Some(0.29));
         assert_eq!(start_time(&stat, "cpu 1\nbtime 1000\n"), Some(1000.22));
-        assert_eq!(
-            status_bytes("VmSize:\t  10 kB\nVmRSS:\t     3 kB\n", "VmRSS:"),
-            Some(3072.0)
-        );
+        assert_eq!(status_bytes("VmSize:\t  10 kB\nVmRSS:\t     3 kB\n", "VmRSS:"), Some(3072.0));
         let limits = "Max open files            1024                 4096                 files\n\
                       Max address space         unlimited            unlimited            bytes\n";
         assert_eq!(limit(limits, "Max open files"), Some(1024.0));
-        assert_eq!(
-            limit(limits, "Max address space"),
-            Some(18_446_744_073_709_551_615.0)
-        );
+        assert_eq!(limit(limits, "Max address space"), Some(18_446_744_073_709_551_615.0));
     }
 
     #[test]
     fn broken_files_give_nothing() {
-        for text in [
-            "",
-            ")",
-            "1 (a) S",
-            "VmRSS: x kB",
-            "Max open files",
-            "btime x",
-        ] {
+        for text in ["", ")", "1 (a) S", "VmRSS: x kB", "Max open files", "btime x"] {
             assert_eq!(cpu_seconds(text), None);
             assert_eq!(start_time(text, text), None);
             assert_eq!(status_bytes(text, "VmRSS:"), None);

@@ -48,16 +48,11 @@ impl MetricServer {
         set_log_level: impl Fn(i32) + Send + Sync + 'static,
     ) -> prometheus::Result<Self> {
         let scrapes = IntCounterVec::new(
-            Opts::new(
-                "promhttp_metric_handler_requests_total",
-                "Total number of scrapes by HTTP status code.",
-            ),
+            Opts::new("promhttp_metric_handler_requests_total", "Total number of scrapes by HTTP status code."),
             &["code"],
         )?;
-        let scrapes_in_flight = IntGauge::new(
-            "promhttp_metric_handler_requests_in_flight",
-            "Current number of scrapes being served.",
-        )?;
+        let scrapes_in_flight =
+            IntGauge::new("promhttp_metric_handler_requests_in_flight", "Current number of scrapes being served.")?;
         for code in ["200", "500", "503"] {
             scrapes.with_label_values(&[code]);
         }
@@ -66,14 +61,7 @@ impl MetricServer {
         registry.register(Box::new(scrapes_in_flight.clone()))?;
         let set_log_level = Box::new(set_log_level);
         let version = version.into();
-        Ok(Self(Arc::new(Inner {
-            registry,
-            health,
-            version,
-            set_log_level,
-            scrapes,
-            scrapes_in_flight,
-        })))
+        Ok(Self(Arc::new(Inner { registry, health, version, set_log_level, scrapes, scrapes_in_flight })))
     }
 
     /// Serves until the shutdown.
@@ -111,18 +99,14 @@ impl Inner {
             Ok(metrics) => {
                 self.scrapes.with_label_values(&["200"]).inc();
                 let mut response = Response::new(Body::from(metrics));
-                let content_type =
-                    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+                let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 response.headers_mut().insert(CONTENT_TYPE, content_type);
                 response
             }
             Err(cause) => {
                 error!("the metrics cannot be written: {cause}");
                 self.scrapes.with_label_values(&["500"]).inc();
-                text(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "the metrics cannot be written\n",
-                )
+                text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n")
             }
         }
     }
@@ -152,10 +136,7 @@ impl Inner {
                 info!("log level set to {level}");
                 text(StatusCode::OK, format!("{level}\n"))
             }
-            _ => text(
-                StatusCode::BAD_REQUEST,
-                "the log level must be a number from 0 on\n",
-            ),
+            _ => text(StatusCode::BAD_REQUEST, "the log level must be a number from 0 on\n"),
         }
     }
 }

@@ -29,9 +29,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The result of what must happen soon.
 pub async fn soon<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(DEADLINE, future)
-        .await
-        .expect("it did not happen in time")
+    tokio::time::timeout(DEADLINE, future).await.expect("it did not happen in time")
 }
 
 /// A running server; `stop` ends it.
@@ -54,15 +52,8 @@ impl Server {
         let listener = Listener::bind("127.0.0.1:0", tls).await.unwrap();
         let address = listener.local_addr();
         let shutdown = Shutdown::new();
-        let task = shutdown.spawn(
-            "server",
-            serve(listener, router.into_service(()), options, shutdown.clone()),
-        );
-        Self {
-            address,
-            shutdown,
-            task,
-        }
+        let task = shutdown.spawn("server", serve(listener, router.into_service(()), options, shutdown.clone()));
+        Self { address, shutdown, task }
     }
 
     pub async fn connect(&self) -> Client<TcpStream> {
@@ -87,10 +78,7 @@ pub struct Client<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     pub fn new(stream: T) -> Self {
-        Self {
-            stream,
-            buffer: Vec::new(),
-        }
+        Self { stream, buffer: Vec::new() }
     }
 
     pub async fn send(&mut self, text: &str) {
@@ -116,27 +104,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
 
     /// Sends a GET and returns the head of the response and its body of known length.
     pub async fn get(&mut self, target: &str) -> (String, String) {
-        self.send(&format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n"))
-            .await;
+        self.send(&format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")).await;
         self.response().await
     }
 
     pub async fn response(&mut self) -> (String, String) {
         let head = self.read_to("\r\n\r\n").await;
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "))
-            .expect(&head);
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect(&head);
         let length: usize = length.parse().unwrap();
         while self.buffer.len() < length {
             let count = soon(self.stream.read_buf(&mut self.buffer)).await.unwrap();
             assert_ne!(count, 0, "closed in the body");
         }
         let rest = self.buffer.split_off(length);
-        (
-            head,
-            String::from_utf8(std::mem::replace(&mut self.buffer, rest)).unwrap(),
-        )
+        (head, String::from_utf8(std::mem::replace(&mut self.buffer, rest)).unwrap())
     }
 
     /// What comes until the server closes, which must happen; a reset counts as closing.
@@ -148,10 +129,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
 
     /// Whether the connection is still open and silent after a while.
     pub async fn is_quiet_for(&mut self, time: Duration) -> bool {
-        self.buffer.is_empty()
-            && tokio::time::timeout(time, self.stream.read_buf(&mut self.buffer))
-                .await
-                .is_err()
+        self.buffer.is_empty() && tokio::time::timeout(time, self.stream.read_buf(&mut self.buffer)).await.is_err()
     }
 }
 
@@ -162,10 +140,7 @@ pub fn stream() -> (mpsc::Sender<Bytes>, Response<Body>) {
         let piece: Bytes = receiver.recv().await?;
         Some((Ok::<_, Infallible>(Frame::data(piece)), receiver))
     });
-    (
-        sender,
-        Response::new(Body::new(StreamBody::new(Box::pin(frames)))),
-    )
+    (sender, Response::new(Body::new(StreamBody::new(Box::pin(frames)))))
 }
 
 /// A self-signed server and how a client reaches it.
@@ -179,34 +154,27 @@ impl Tls {
         let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let certificate = key.cert.der().clone();
         let private = PrivateKeyDer::Pkcs8(key.signing_key.serialize_der().into());
-        let mut server =
-            rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(vec![certificate.clone()], private)
-                .unwrap();
+        let mut server = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], private)
+            .unwrap();
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Self {
-            certificate,
-            server: Arc::new(server),
-        }
+        Self { certificate, server: Arc::new(server) }
     }
 
     pub async fn connect(&self, address: SocketAddr, alpn: &[&str]) -> TlsStream<TcpStream> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
-        let mut config =
-            rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_root_certificates(roots)
-                .with_no_client_auth();
+        let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         let stream = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        soon(TlsConnector::from(Arc::new(config)).connect(name, stream))
-            .await
-            .unwrap()
+        soon(TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap()
     }
 }

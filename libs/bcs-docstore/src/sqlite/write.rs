@@ -1,5 +1,7 @@
 //! Writes, each carried out on the writer thread inside its transaction.
 
+use std::sync::Arc;
+
 use bson::{Bson, Document};
 use bytes::Bytes;
 use rusqlite::OptionalExtension as _;
@@ -9,10 +11,11 @@ use super::index::{self, Stored};
 use super::narrow::Narrow;
 use super::read;
 use super::row::{self, Row, Shape};
-use super::table::Table;
+use super::table::{DATA, Table};
 use super::writer::Writing;
 use crate::feed::{Change, ChangeKind, Feed};
-use crate::{Error, Filter, Index, Render, Result, Upsert, update};
+use crate::json::JsonError;
+use crate::{Error, Filter, Index, JsonText, Render, Result, Upsert, update};
 
 /// Fields to set, made ready on the caller's thread: the writer thread has the least time.
 #[derive(Debug)]
@@ -49,6 +52,25 @@ impl Assignments {
             rest.insert(field, value);
         }
         Ok(Self { fields: rest, columns: None })
+    }
+
+    /// The same with the field `data` as text.
+    fn with_data(table: &Table, mut fields: Document, data: Option<JsonText>) -> Result<Self> {
+        let unreadable = |error: JsonError| Error::Invalid(format!("data: {error}"));
+        let Some(data) = data else { return Self::new(table, fields) };
+        fields.insert(DATA, Bson::Null);
+        let mut assignments = Self::new(table, fields)?;
+        match &mut assignments.columns {
+            Some(columns) => {
+                let text = Value::Text(data.normalised().map_err(unreadable)?);
+                columns.retain(|(field, _)| field != DATA);
+                columns.push((DATA.to_owned(), text));
+            }
+            None => {
+                assignments.fields.insert(DATA, data.decode().map_err(unreadable)?);
+            }
+        }
+        Ok(assignments)
     }
 
     fn document(&self, table: &Table) -> Result<Document> {
@@ -89,16 +111,15 @@ impl Target<'_> {
         self.table.layout.name
     }
 
-    fn indexes(&self, writing: &mut Writing<'_>) -> Result<Vec<Stored>> {
-        let indexes = writing.indexes(self.database(), self.collection)?;
-        Ok(indexes.iter().filter(|stored| stored.index.unique).cloned().collect())
+    fn indexes(&self, writing: &mut Writing<'_>) -> Result<Arc<[Stored]>> {
+        writing.indexes(self.database(), self.collection)
     }
 
     pub(super) fn insert(&self, writing: &mut Writing<'_>, row: &Row) -> Result<()> {
         let mut keys = Vec::new();
-        for stored in self.indexes(writing)? {
-            let key = stored.key(&row.fields_for(self.table, &stored)?)?;
-            self.check_free(writing, &stored, &key, None)?;
+        for stored in unique(&self.indexes(writing)?) {
+            let key = stored.key(&row.fields_for(self.table, stored)?)?;
+            self.check_free(writing, stored, &key, None)?;
             keys.push((stored.id, key));
         }
         let mut parameters: Vec<&dyn rusqlite::ToSql> = vec![&self.collection];
@@ -165,10 +186,17 @@ impl Target<'_> {
     ) -> Result<()> {
         let indexes = self.indexes(writing)?;
         let keeps_indexes =
-            indexes.iter().all(|stored| sets.iter().all(|set| !set.touches(stored) || set.keeps(stored, key)));
+            unique(&indexes).all(|stored| sets.iter().all(|set| !set.touches(stored) || set.keeps(stored, key)));
         // A field kept in `rest` might have to move into its column; then the whole document is looked at.
         if found.only_columns && keeps_indexes && sets.iter().all(|set| set.columns.is_some()) {
-            let columns: Vec<_> = sets.iter().filter_map(|set| set.columns.as_ref()).flatten().collect();
+            // What the row is known to hold is not written again: SQLite would rewrite the index entries for it.
+            let is_held = |(field, value): &&(String, Value)| matches!((value, key.get(field)), (Value::Text(text), Some(Bson::String(held))) if text == held);
+            let columns: Vec<_> = sets
+                .iter()
+                .filter_map(|set| set.columns.as_ref())
+                .flatten()
+                .filter(|column| !is_held(column))
+                .collect();
             self.set_columns(writing, found, &columns)
         } else {
             self.set_fields(writing, found, sets, &indexes)
@@ -213,7 +241,7 @@ impl Target<'_> {
             return Err(Error::Invalid("field \"_id\" cannot be changed".to_owned()));
         }
         let mut moved = Vec::new();
-        for stored in indexes {
+        for stored in unique(indexes) {
             let (was, becomes) = (stored.key(&old)?, stored.key(&new)?);
             if was != becomes {
                 self.check_free(writing, stored, &becomes, Some(found.seq))?;
@@ -246,7 +274,7 @@ impl Target<'_> {
         if let Some(columns) = &set.columns
             && unobserved
             && narrow.exact
-            && !indexes.iter().any(|stored| set.touches(stored))
+            && !unique(&indexes).any(|stored| set.touches(stored))
             && !self.has_strays(writing, columns)?
         {
             let assignments = self.assignments(&columns.iter().collect::<Vec<_>>());
@@ -292,7 +320,7 @@ impl Target<'_> {
         let feed = writing.feed(self.database(), self.collection);
         let indexes = self.indexes(writing)?;
         let narrow = Narrow::of(self.table, filter);
-        if feed.is_none() && indexes.is_empty() && narrow.exact {
+        if feed.is_none() && unique(&indexes).next().is_none() && narrow.exact {
             let sql = format!("DELETE FROM {} WHERE collection = ?{}", self.table.name(), narrow.sql);
             let parameters = std::iter::once(Value::Text(self.collection.to_owned())).chain(narrow.parameters);
             let deleted = writing.connection.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(parameters))?;
@@ -301,11 +329,9 @@ impl Target<'_> {
         let rows = read::find_rows(writing.connection, self.table, self.collection, filter)?;
         let sql = format!("DELETE FROM {} WHERE seq = ?", self.table.name());
         for (seq, row) in &rows {
-            if !indexes.is_empty() {
-                let document = row.to_document(self.table)?;
-                for stored in &indexes {
-                    index::release(writing.connection, stored.id, &stored.key(&document)?)?;
-                }
+            for stored in unique(&indexes) {
+                let key = stored.key(&row.fields_for(self.table, stored)?)?;
+                index::release(writing.connection, stored.id, &key)?;
             }
             writing.connection.prepare_cached(&sql)?.execute([seq])?;
             if let Some(feed) = &feed {
@@ -317,7 +343,7 @@ impl Target<'_> {
     }
 
     pub(super) fn ensure_index(&self, writing: &mut Writing<'_>, wanted: &Index) -> Result<()> {
-        let indexes = writing.indexes(self.database(), self.collection)?;
+        let indexes = self.indexes(writing)?;
         if indexes.iter().any(|stored| stored.index.name == wanted.name) {
             return Ok(());
         }
@@ -337,7 +363,7 @@ impl Target<'_> {
     }
 
     pub(super) fn drop_index(&self, writing: &mut Writing<'_>, name: &str) -> Result<()> {
-        let indexes = writing.indexes(self.database(), self.collection)?;
+        let indexes = self.indexes(writing)?;
         let stored = indexes
             .iter()
             .find(|stored| stored.index.name == name)
@@ -373,6 +399,10 @@ impl Target<'_> {
     }
 }
 
+fn unique(indexes: &[Stored]) -> impl Iterator<Item = &Stored> {
+    indexes.iter().filter(|stored| stored.index.unique)
+}
+
 /// A row an update is for.
 struct Found {
     seq: i64,
@@ -390,6 +420,8 @@ impl Found {
 #[derive(Debug)]
 pub(super) struct PreparedUpsert {
     key: Document,
+    /// The same as column values, if all of it is columns.
+    key_columns: Option<Vec<(String, Value)>>,
     filter: Filter,
     set: Assignments,
     set_when_new: Assignments,
@@ -397,22 +429,26 @@ pub(super) struct PreparedUpsert {
 
 impl PreparedUpsert {
     pub(super) fn new(table: &Table, upsert: Upsert) -> Result<Self> {
-        let Upsert { key, set, set_when_new } = upsert;
+        let Upsert { key, set, data, set_when_new } = upsert;
         update::check(&key)?;
-        let set = Assignments::new(table, set)?;
+        let set = Assignments::with_data(table, set, data)?;
         let set_when_new = Assignments::new(table, set_when_new)?;
-        Ok(Self { filter: Filter::equal_to(&key), key, set, set_when_new })
+        let key_columns = key
+            .iter()
+            .map(|(field, value)| {
+                let value = row::column_value(table.column(field)?, value.clone()).ok()?;
+                Some((field.clone(), value))
+            })
+            .collect();
+        Ok(Self { filter: Filter::equal_to(&key), key, key_columns, set, set_when_new })
     }
 
     /// The row of a new document: the conditions of the key, then what is set.
     fn new_row(&self, table: &Table) -> Result<Row> {
         let sets = [&self.set, &self.set_when_new];
-        let is_set = |field: &String| {
-            sets.iter().filter_map(|set| set.columns.as_ref()).flatten().any(|(column, _)| column == field)
-        };
-        if sets.iter().all(|set| set.columns.is_some()) && self.key.keys().all(is_set) {
+        if let (Some(key), true) = (&self.key_columns, sets.iter().all(|set| set.columns.is_some())) {
             let columns = sets.iter().filter_map(|set| set.columns.as_ref()).flatten();
-            return Ok(Row::from_columns(table, columns));
+            return Ok(Row::from_columns(table, key.iter().chain(columns)));
         }
         let mut document = Document::new();
         for (path, value) in &self.key {

@@ -31,8 +31,7 @@ use super::request_id::Origin;
 pub use self::observe::{Observer, Served};
 pub use self::service::RouterService;
 
-pub(crate) type HandlerFuture =
-    Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 type Handler<S> = Box<dyn Fn(S, Call, Option<observe::Observation>) -> HandlerFuture + Send + Sync>;
 
 /// One request that found its route.
@@ -65,17 +64,12 @@ pub struct Params {
 impl Params {
     /// The value of a parameter; empty if the template has no such one.
     pub fn get(&self, name: &str) -> &str {
-        self.iter()
-            .find(|(n, _)| *n == name)
-            .map(|(_, value)| value)
-            .unwrap_or_default()
+        self.iter().find(|(n, _)| *n == name).map(|(_, value)| value).unwrap_or_default()
     }
 
     /// All parameters in the order of the template.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.spans
-            .iter()
-            .map(|(name, span)| (*name, self.path.get(span.clone()).unwrap_or_default()))
+        self.spans.iter().map(|(name, span)| (*name, self.path.get(span.clone()).unwrap_or_default()))
     }
 }
 
@@ -91,12 +85,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     /// A router without routes. `mount` is a static path without a slash at its end (`/bcsstorage/v1`), the start of
     /// every template and also the prefix inside which an unknown path is answered with `404: Page Not Found`.
     pub fn new(mount: &'static str) -> Self {
-        Self {
-            services: vec![WebService::new(mount)],
-            inside: vec![mount],
-            observer: None,
-            redirect_page: false,
-        }
+        Self { services: vec![WebService::new(mount)], inside: vec![mount], observer: None, redirect_page: false }
     }
 
     /// Adds a route. `template` follows the mount: `/clusters/{clusterId}/namespaces`, `/proxy/{uri:*}`. The future of

@@ -50,14 +50,7 @@ pub(super) struct Observation {
 impl Observation {
     pub fn start(observer: Arc<dyn Observer>, method: Method, template: &'static str) -> Self {
         observer.started(&method, template);
-        Self {
-            observer,
-            method,
-            template,
-            started: Instant::now(),
-            status: None,
-            response_bytes: 0,
-        }
+        Self { observer, method, template, started: Instant::now(), status: None, response_bytes: 0 }
     }
 
     /// Reports a response of known length at once; goes along with a stream to its end.
@@ -68,12 +61,7 @@ impl Observation {
                 self.response_bytes = length;
                 response
             }
-            None => response.map(|stream| {
-                Body::new(ObservedStream {
-                    stream,
-                    observation: self,
-                })
-            }),
+            None => response.map(|stream| Body::new(ObservedStream { stream, observation: self })),
         }
     }
 }
@@ -99,10 +87,7 @@ impl HttpBody for ObservedStream {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.stream).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &frame {
             let length = frame.data_ref().map_or(0, Bytes::len);

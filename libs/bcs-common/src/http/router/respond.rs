@@ -14,9 +14,7 @@ pub(super) fn no_route() -> Response<Body> {
 /// What Go's server answers to a target it cannot parse.
 pub(super) fn bad_request() -> Response<Body> {
     let mut response = text(StatusCode::BAD_REQUEST, "400 Bad Request");
-    response
-        .headers_mut()
-        .insert(CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
@@ -32,42 +30,23 @@ pub(super) fn method_not_allowed(methods: &[&Method]) -> Response<Body> {
 
 /// 406 with the media types there are.
 pub(super) fn not_acceptable(produces: &[&str]) -> Response<Body> {
-    let body = format!(
-        "406: Not Acceptable\n\nAvailable representations: {}",
-        produces.join(", ")
-    );
+    let body = format!("406: Not Acceptable\n\nAvailable representations: {}", produces.join(", "));
     text(StatusCode::NOT_ACCEPTABLE, body)
 }
 
 /// Whether the `Accept` header names one of the media types or `*/*`. Only the first header line counts; parameters
 /// such as `;q=0` are ignored, `application/*` is not understood.
 pub(super) fn accepts(headers: &HeaderMap, produces: &[&str]) -> bool {
-    let accept = headers
-        .get(http::header::ACCEPT)
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
+    let accept = headers.get(http::header::ACCEPT).map(HeaderValue::as_bytes).unwrap_or_default();
     accept.is_empty()
         || accept.split(|b| *b == b',').any(|entry| {
-            let name = entry
-                .split(|b| *b == b';')
-                .next()
-                .unwrap_or_default()
-                .trim_ascii();
-            name == b"*/*"
-                || produces
-                    .iter()
-                    .any(|media_type| media_type.as_bytes() == name)
+            let name = entry.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+            name == b"*/*" || produces.iter().any(|media_type| media_type.as_bytes() == name)
         })
 }
 
 /// 301 to the clean path, the query kept.
-pub(super) fn moved(
-    clean: &str,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-    page: bool,
-) -> Response<Body> {
+pub(super) fn moved(clean: &str, method: &Method, uri: &Uri, headers: &HeaderMap, page: bool) -> Response<Body> {
     let mut location = encode(clean);
     if let Some(query) = uri.query() {
         location.push('?');
@@ -75,18 +54,10 @@ pub(super) fn moved(
     }
     let mut response = Response::new(Body::empty());
     // Go sends the page only to readers, and only if the request has no content type.
-    if page
-        && !headers.contains_key(CONTENT_TYPE)
-        && (method == Method::GET || method == Method::HEAD)
-    {
-        response = Response::new(Body::from(format!(
-            "<a href=\"{}\">Moved Permanently</a>.\n\n",
-            html_escaped(&location)
-        )));
-        response.headers_mut().insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/html; charset=utf-8"),
-        );
+    if page && !headers.contains_key(CONTENT_TYPE) && (method == Method::GET || method == Method::HEAD) {
+        response =
+            Response::new(Body::from(format!("<a href=\"{}\">Moved Permanently</a>.\n\n", html_escaped(&location))));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     }
     *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
     if let Ok(location) = HeaderValue::try_from(location) {

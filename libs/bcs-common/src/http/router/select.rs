@@ -49,17 +49,11 @@ impl<S> WebService<S> {
     /// Adds a route; the full text of a template is kept for the life of the process.
     pub fn add(&mut self, method: Method, template: &'static str, handler: Handler<S>) {
         let text: &'static str = Box::leak(format!("{}{template}", self.mount).into_boxed_str());
-        self.routes.push(Route {
-            method,
-            template: Template::parse(text),
-            handler,
-        });
+        self.routes.push(Route { method, template: Template::parse(text), handler });
     }
 
     pub fn routes(&self) -> impl Iterator<Item = (&Method, &'static str)> {
-        self.routes
-            .iter()
-            .map(|route| (&route.method, route.template.text))
+        self.routes.iter().map(|route| (&route.method, route.template.text))
     }
 
     /// Whether the path is below the mount.
@@ -77,26 +71,15 @@ impl<S> WebService<S> {
     pub fn prepare(&mut self) {
         let mut order: Vec<usize> = (0..self.routes.len()).collect();
         order.sort_by_key(|index| {
-            Reverse(self.routes.get(*index).map(|route| {
-                (
-                    route.template.statics,
-                    route.template.params(),
-                    route.template.text,
-                )
-            }))
-        });
-        let longest = self
-            .routes
-            .iter()
-            .map(|route| route.template.segments.len())
-            .max()
-            .unwrap_or(0);
-        let fitting = |segments: usize| -> Vec<usize> {
-            let fits = |index: &usize| {
+            Reverse(
                 self.routes
                     .get(*index)
-                    .is_some_and(|route| route.template.fits(segments))
-            };
+                    .map(|route| (route.template.statics, route.template.params(), route.template.text)),
+            )
+        });
+        let longest = self.routes.iter().map(|route| route.template.segments.len()).max().unwrap_or(0);
+        let fitting = |segments: usize| -> Vec<usize> {
+            let fits = |index: &usize| self.routes.get(*index).is_some_and(|route| route.template.fits(segments));
             order.iter().copied().filter(fits).collect()
         };
         self.plans = (0..=longest).map(fitting).collect();
@@ -105,11 +88,8 @@ impl<S> WebService<S> {
 
     pub fn choose(&self, path: &Segments<'_>, method: &Method) -> Choice<'_, S> {
         let plan = self.plans.get(path.len()).unwrap_or(&self.tail_plan);
-        let matching = || {
-            plan.iter()
-                .filter_map(|index| self.routes.get(*index))
-                .filter(|route| route.template.matches(path))
-        };
+        let matching =
+            || plan.iter().filter_map(|index| self.routes.get(*index)).filter(|route| route.template.matches(path));
         if let Some(route) = matching().find(|route| route.method == *method) {
             return Choice::Route(route);
         }
@@ -119,10 +99,6 @@ impl<S> WebService<S> {
                 others.push(&route.method);
             }
         }
-        if others.is_empty() {
-            Choice::NoRoute
-        } else {
-            Choice::OtherMethods(others)
-        }
+        if others.is_empty() { Choice::NoRoute } else { Choice::OtherMethods(others) }
     }
 }

@@ -33,24 +33,13 @@ impl<S> Clone for RouterService<S> {
 
 impl<S: Clone + Send + Sync + 'static> RouterService<S> {
     pub(super) fn new(router: Router<S>, state: S) -> Self {
-        let Router {
-            mut services,
-            inside,
-            observer,
-            redirect_page,
-        } = router;
+        let Router { mut services, inside, observer, redirect_page } = router;
         for service in &mut services {
             service.prepare();
         }
         // The longest mount is asked first.
         services.sort_by_key(|service| std::cmp::Reverse(service.depth()));
-        Self(Arc::new(Inner {
-            services,
-            inside,
-            observer,
-            redirect_page,
-            state,
-        }))
+        Self(Arc::new(Inner { services, inside, observer, redirect_page, state }))
     }
 }
 
@@ -85,23 +74,13 @@ impl<S: Clone + Send + Sync + 'static> Inner<S> {
             return Err(Box::new(respond::bad_request()));
         };
         if let Some(clean) = path::cleaned(&decoded) {
-            return Err(Box::new(respond::moved(
-                &clean,
-                method,
-                uri,
-                request.headers(),
-                self.redirect_page,
-            )));
+            return Err(Box::new(respond::moved(&clean, method, uri, request.headers(), self.redirect_page)));
         }
         if !self.inside.iter().any(|prefix| is_inside(prefix, &decoded)) {
             return Err(Box::new(page_not_found()));
         }
         let segments = Segments::of(&decoded);
-        let Some(service) = self
-            .services
-            .iter()
-            .find(|service| service.covers(&segments))
-        else {
+        let Some(service) = self.services.iter().find(|service| service.covers(&segments)) else {
             return Err(Box::new(respond::no_route()));
         };
         let route = match service.choose(&segments, method) {
@@ -111,38 +90,21 @@ impl<S: Clone + Send + Sync + 'static> Inner<S> {
             }
             Choice::NoRoute => return Err(Box::new(respond::no_route())),
         };
-        if let Some(produces) = service
-            .produces
-            .filter(|produces| !respond::accepts(request.headers(), produces))
-        {
+        if let Some(produces) = service.produces.filter(|produces| !respond::accepts(request.headers(), produces)) {
             return Err(Box::new(respond::not_acceptable(produces)));
         }
         let spans = route.template.spans(&segments);
-        Ok((
-            route,
-            Params {
-                path: decoded.into_owned(),
-                spans,
-            },
-        ))
+        Ok((route, Params { path: decoded.into_owned(), spans }))
     }
 
     fn run(&self, route: &Route<S>, params: Params, request: Request<Body>) -> HandlerFuture {
         let (parts, body) = request.into_parts();
         let template = route.template.text;
-        let observation = self.observer.as_ref().map(|observer| {
-            Observation::start(Arc::clone(observer), parts.method.clone(), template)
-        });
-        (route.handler)(
-            self.state.clone(),
-            Call {
-                parts,
-                body,
-                params,
-                template,
-            },
-            observation,
-        )
+        let observation = self
+            .observer
+            .as_ref()
+            .map(|observer| Observation::start(Arc::clone(observer), parts.method.clone(), template));
+        (route.handler)(self.state.clone(), Call { parts, body, params, template }, observation)
     }
 }
 

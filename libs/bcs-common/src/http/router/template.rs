@@ -27,28 +27,16 @@ impl Template {
     pub fn parse(text: &'static str) -> Self {
         let mut segments: Vec<Segment> = Vec::new();
         for part in text.split('/').filter(|part| !part.is_empty()) {
-            segments.push(
-                match part
-                    .strip_prefix('{')
-                    .and_then(|part| part.strip_suffix('}'))
-                {
-                    None => Segment::Static(part),
-                    Some(inner) => match inner.strip_suffix(":*") {
-                        Some(name) => Segment::Tail(name),
-                        None => Segment::Param(inner),
-                    },
+            segments.push(match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+                None => Segment::Static(part),
+                Some(inner) => match inner.strip_suffix(":*") {
+                    Some(name) => Segment::Tail(name),
+                    None => Segment::Param(inner),
                 },
-            );
+            });
         }
-        let statics = segments
-            .iter()
-            .filter(|segment| matches!(segment, Segment::Static(_)))
-            .count();
-        Self {
-            text,
-            segments,
-            statics,
-        }
+        let statics = segments.iter().filter(|segment| matches!(segment, Segment::Static(_))).count();
+        Self { text, segments, statics }
     }
 
     /// How many segments are parameters.
@@ -68,13 +56,10 @@ impl Template {
 
     /// Whether the path matches; only for paths that [`fit`](Self::fits).
     pub fn matches(&self, path: &Segments<'_>) -> bool {
-        self.segments
-            .iter()
-            .zip(path.iter())
-            .all(|(segment, given)| match segment {
-                Segment::Static(text) => *text == given,
-                Segment::Param(_) | Segment::Tail(_) => true,
-            })
+        self.segments.iter().zip(path.iter()).all(|(segment, given)| match segment {
+            Segment::Static(text) => *text == given,
+            Segment::Param(_) | Segment::Tail(_) => true,
+        })
     }
 
     /// Where in the path the parameters are; only for paths that match.
@@ -117,9 +102,7 @@ impl<'a> Segments<'a> {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &'a str> {
-        self.spans
-            .iter()
-            .map(|span| self.path.get(span.clone()).unwrap_or_default())
+        self.spans.iter().map(|span| self.path.get(span.clone()).unwrap_or_default())
     }
 }
 
@@ -132,12 +115,7 @@ mod tests {
         let template = Template::parse("/a/{id}/b/{rest:*}");
         assert_eq!(
             template.segments,
-            [
-                Segment::Static("a"),
-                Segment::Param("id"),
-                Segment::Static("b"),
-                Segment::Tail("rest")
-            ]
+            [Segment::Static("a"), Segment::Param("id"), Segment::Static("b"), Segment::Tail("rest")]
         );
         assert_eq!((template.statics, template.params()), (2, 2));
         assert!(Template::parse("").segments.is_empty());
@@ -145,13 +123,9 @@ mod tests {
 
     #[test]
     fn cuts_paths() {
-        for (path, segments) in [
-            ("", &[][..]),
-            ("/", &[]),
-            ("/a", &["a"]),
-            ("/a/b c/", &["a", "b c"]),
-            ("a/b", &["a", "b"]),
-        ] {
+        for (path, segments) in
+            [("", &[][..]), ("/", &[]), ("/a", &["a"]), ("/a/b c/", &["a", "b c"]), ("a/b", &["a", "b"])]
+        {
             assert_eq!(Segments::of(path).iter().collect::<Vec<_>>(), segments);
         }
     }

@@ -23,22 +23,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-pub(super) async fn run<S>(
-    listener: Listener,
-    service: S,
-    options: Arc<ServerOptions>,
-    shutdown: Shutdown,
-) where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
+pub(super) async fn run<S>(listener: Listener, service: S, options: Arc<ServerOptions>, shutdown: Shutdown)
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
-    let limit = options
-        .max_connections
-        .clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+    let limit = options.max_connections.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
     let places = Arc::new(Semaphore::new(limit));
     let mut pause = FIRST_PAUSE;
     loop {
@@ -71,10 +61,7 @@ pub(super) async fn run<S>(
             Err(error) if concerns_one_connection(&error) => debug!("accept: {error}"),
             Err(error) => {
                 // Mostly no file descriptors left (EMFILE): wait until connections have ended.
-                warn!(
-                    pause_ms = pause.as_millis(),
-                    "accept on {} failed: {error}", listener.address
-                );
+                warn!(pause_ms = pause.as_millis(), "accept on {} failed: {error}", listener.address);
                 tokio::select! {
                     () = shutdown.triggered() => break,
                     () = tokio::time::sleep(pause) => {}
@@ -86,23 +73,16 @@ pub(super) async fn run<S>(
     drop(listener);
     // Every connection ends by itself within the drain timeout; a little more for the last ones to be cut.
     let all = u32::try_from(limit).unwrap_or(u32::MAX);
-    let ended = tokio::time::timeout(
-        options.drain_timeout + Duration::from_millis(200),
-        places.acquire_many(all),
-    )
-    .await;
+    let ended =
+        tokio::time::timeout(options.drain_timeout + Duration::from_millis(200), places.acquire_many(all)).await;
     if ended.is_err() {
         debug!("connections that were upgraded are still open");
     }
 }
 
 fn set_options(stream: &TcpStream) {
-    let keep_alive = TcpKeepalive::new()
-        .with_time(KEEP_ALIVE)
-        .with_interval(KEEP_ALIVE);
-    let result = stream
-        .set_nodelay(true)
-        .and_then(|()| SockRef::from(stream).set_tcp_keepalive(&keep_alive));
+    let keep_alive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE);
+    let result = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_keepalive(&keep_alive));
     if let Err(error) = result {
         // The client has gone already.
         debug!("socket options: {error}");

@@ -32,12 +32,7 @@ pub(super) enum Verdict {
 impl Activity {
     /// A connection that has just been made: its first head has begun.
     pub fn new() -> Self {
-        Self {
-            epoch: Instant::now(),
-            in_flight: AtomicUsize::new(0),
-            last: AtomicU64::new(0),
-            head: AtomicU64::new(0),
-        }
+        Self { epoch: Instant::now(), in_flight: AtomicUsize::new(0), last: AtomicU64::new(0), head: AtomicU64::new(0) }
     }
 
     fn now(&self) -> u64 {
@@ -45,8 +40,7 @@ impl Activity {
     }
 
     pub fn bytes_read(&self) {
-        if self.in_flight.load(Ordering::Relaxed) == 0 && self.head.load(Ordering::Relaxed) == NONE
-        {
+        if self.in_flight.load(Ordering::Relaxed) == 0 && self.head.load(Ordering::Relaxed) == NONE {
             self.head.store(self.now(), Ordering::Relaxed);
         }
     }
@@ -76,15 +70,10 @@ impl Activity {
             return Verdict::Fine(step);
         }
         let now = self.now();
-        let left = |since: u64, limit: Duration| {
-            limit.checked_sub(Duration::from_millis(now.saturating_sub(since)))
-        };
+        let left = |since: u64, limit: Duration| limit.checked_sub(Duration::from_millis(now.saturating_sub(since)));
         let (left, verdict) = match self.head.load(Ordering::Relaxed) {
             began if began < NONE - 1 => (left(began, header_timeout), Verdict::SlowHead),
-            _ => (
-                left(self.last.load(Ordering::Relaxed), idle_timeout),
-                Verdict::Idle,
-            ),
+            _ => (left(self.last.load(Ordering::Relaxed), idle_timeout), Verdict::Idle),
         };
         match left {
             Some(left) if !left.is_zero() => Verdict::Fine(left.min(step)),
@@ -103,10 +92,7 @@ mod tests {
     fn the_first_head_counts_from_the_start() {
         let activity = Activity::new();
         assert_eq!(activity.judge(Duration::ZERO, LONG), Verdict::SlowHead);
-        assert!(matches!(
-            activity.judge(LONG, Duration::ZERO),
-            Verdict::Fine(_)
-        ));
+        assert!(matches!(activity.judge(LONG, Duration::ZERO), Verdict::Fine(_)));
     }
 
     #[test]
@@ -114,10 +100,7 @@ mod tests {
         let activity = Activity::new();
         activity.request_begins();
         activity.bytes_read();
-        assert!(matches!(
-            activity.judge(Duration::ZERO, Duration::ZERO),
-            Verdict::Fine(_)
-        ));
+        assert!(matches!(activity.judge(Duration::ZERO, Duration::ZERO), Verdict::Fine(_)));
         activity.request_ends();
         assert_eq!(activity.judge(LONG, Duration::ZERO), Verdict::Idle);
     }
@@ -127,10 +110,7 @@ mod tests {
         let activity = Activity::new();
         activity.request_begins();
         activity.request_ends();
-        assert!(matches!(
-            activity.judge(Duration::ZERO, LONG),
-            Verdict::Fine(_)
-        ));
+        assert!(matches!(activity.judge(Duration::ZERO, LONG), Verdict::Fine(_)));
         activity.bytes_read();
         assert_eq!(activity.judge(Duration::ZERO, LONG), Verdict::SlowHead);
     }
@@ -140,10 +120,7 @@ mod tests {
         let activity = Activity::new();
         activity.ignore_heads();
         activity.bytes_read();
-        assert!(matches!(
-            activity.judge(Duration::ZERO, LONG),
-            Verdict::Fine(_)
-        ));
+        assert!(matches!(activity.judge(Duration::ZERO, LONG), Verdict::Fine(_)));
         assert_eq!(activity.judge(LONG, Duration::ZERO), Verdict::Idle);
     }
 }

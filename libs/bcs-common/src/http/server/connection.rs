@@ -56,20 +56,13 @@ enum Protocol {
 
 impl<S> Connection<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
     /// Serves the connection to its end.
     pub async fn run(self, stream: TcpStream) {
         let peer = self.peer;
-        let handshake = Box::pin(timeout(
-            self.options.handshake_timeout,
-            shake_hands(stream, self.tls.clone()),
-        ));
+        let handshake = Box::pin(timeout(self.options.handshake_timeout, shake_hands(stream, self.tls.clone())));
         let shaken = tokio::select! {
             () = self.shutdown.triggered() => return,
             shaken = handshake => shaken,
@@ -77,20 +70,14 @@ where
         match shaken {
             Err(_) => debug!(%peer, "no handshake in time"),
             Ok(Err(error)) => debug!(%peer, "handshake failed: {error}"),
-            Ok(Ok((transport, read_ahead, protocol))) => {
-                self.serve(transport, read_ahead, protocol).await
-            }
+            Ok(Ok((transport, read_ahead, protocol))) => self.serve(transport, read_ahead, protocol).await,
         }
     }
 
     async fn serve(self, transport: Transport, read_ahead: Bytes, protocol: Protocol) {
         let activity = Arc::new(Activity::new());
-        let io = TokioIo::new(ServerStream {
-            transport,
-            read_ahead,
-            activity: Arc::clone(&activity),
-            _place: self.place,
-        });
+        let io =
+            TokioIo::new(ServerStream { transport, read_ahead, activity: Arc::clone(&activity), _place: self.place });
         let requests = Requests {
             service: self.service,
             activity: Arc::clone(&activity),
@@ -99,27 +86,13 @@ where
             tls: self.tls.is_some(),
         };
         let service = service_fn(move |request: Request<Incoming>| requests.answer(request));
-        let guard = Guard {
-            peer: self.peer,
-            activity,
-            options: self.options,
-            shutdown: self.shutdown.clone(),
-        };
+        let guard = Guard { peer: self.peer, activity, options: self.options, shutdown: self.shutdown.clone() };
         match protocol {
-            Protocol::Http1 => {
-                guard
-                    .watch(
-                        http1_builder()
-                            .serve_connection(io, service)
-                            .with_upgrades(),
-                    )
-                    .await
-            }
+            Protocol::Http1 => guard.watch(http1_builder().serve_connection(io, service).with_upgrades()).await,
             Protocol::Http2 => {
                 guard.activity.ignore_heads();
                 // Large, and rare: not part of the task of every HTTP/1 connection.
-                Box::pin(guard.watch(http2_builder(self.shutdown).serve_connection(io, service)))
-                    .await;
+                Box::pin(guard.watch(http2_builder(self.shutdown).serve_connection(io, service))).await;
             }
         }
     }
@@ -140,17 +113,12 @@ async fn shake_hands(
     }
     let mut head = Vec::with_capacity(HTTP2_PREFACE.len());
     while head.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(&head) {
-        let mut rest =
-            (&mut stream).take(u64::try_from(HTTP2_PREFACE.len() - head.len()).unwrap_or(0));
+        let mut rest = (&mut stream).take(u64::try_from(HTTP2_PREFACE.len() - head.len()).unwrap_or(0));
         if rest.read_buf(&mut head).await? == 0 {
             break;
         }
     }
-    let protocol = if head == HTTP2_PREFACE {
-        Protocol::Http2
-    } else {
-        Protocol::Http1
-    };
+    let protocol = if head == HTTP2_PREFACE { Protocol::Http2 } else { Protocol::Http1 };
     Ok((Transport::Plain(stream), Bytes::from(head), protocol))
 }
 

@@ -45,11 +45,7 @@ impl Listener {
     pub async fn bind(addr: &str, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<Self> {
         let socket = TcpListener::bind(addr).await?;
         let address = socket.local_addr()?;
-        Ok(Self {
-            socket,
-            address,
-            tls,
-        })
+        Ok(Self { socket, address, tls })
     }
 
     /// The address it is bound to, with the real port.
@@ -106,11 +102,7 @@ impl Default for ServerOptions {
 /// future of a request is dropped when its client goes away.
 pub async fn serve<S>(listener: Listener, service: S, options: ServerOptions, shutdown: Shutdown)
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
     accept::run(listener, service, Arc::new(options), shutdown).await;

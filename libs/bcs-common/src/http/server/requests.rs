@@ -34,11 +34,7 @@ pub(super) struct Requests<S> {
 
 impl<S> Requests<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
     /// Answers one request. It never fails: a panic becomes a response.
@@ -50,18 +46,11 @@ where
         let id = RequestId::of(request.headers());
         let span = info_span!("request", id = %id, method = %request.method(), path = request.uri().path());
         let mut request = request.map(|body| self.watched(body));
-        request.extensions_mut().insert(Origin {
-            id: id.clone(),
-            peer: self.peer,
-            tls: self.tls,
-        });
+        request.extensions_mut().insert(Origin { id: id.clone(), peer: self.peer, tls: self.tls });
         let service = self.service.clone();
         let program = self.options.program;
         let answer = async move {
-            match AssertUnwindSafe(service.oneshot(request))
-                .catch_unwind()
-                .await
-            {
+            match AssertUnwindSafe(service.oneshot(request)).catch_unwind().await {
                 Ok(Ok(response)) => response,
                 Ok(Err(never)) => match never {},
                 Err(panic) => {
@@ -72,19 +61,12 @@ where
         };
         answer.instrument(span).map(move |mut response| {
             response.headers_mut().insert(X_REQUEST_ID, id.header());
-            Ok(response.map(|body| Counted {
-                body,
-                _guard: guard,
-            }))
+            Ok(response.map(|body| Counted { body, _guard: guard }))
         })
     }
 
     fn watched(&self, body: Incoming) -> Body {
-        if body.is_end_stream() {
-            Body::empty()
-        } else {
-            Body::new(Watched::new(body, self.options.body_timeout))
-        }
+        if body.is_end_stream() { Body::empty() } else { Body::new(Watched::new(body, self.options.body_timeout)) }
     }
 }
 
@@ -114,10 +96,7 @@ impl HttpBody for Counted {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
