@@ -1,1 +1,29 @@
-//! Harness.
+//! Real programs against real servers: starts ZooKeeper, etcd, MariaDB, RabbitMQ, a MongoDB stand-in and the BCS
+//! services as processes on free loopback ports, in private directories, and ends all of them with the test.
+//!
+//! - [`servers`] what the services depend on, [`service`] the services themselves;
+//! - [`chaos`] a TCP proxy between the two that cuts, refuses, stalls and delays;
+//! - [`http`] a client that sees errors, [`golden`] replays recorded conversations, [`wait`] waits for conditions;
+//! - [`daemon`], [`process`], [`ports`], [`workdir`], [`certs`] are what these are made of.
+//!
+//! Nothing here returns an error where a test could only unwrap it: what cannot be started or does not become ready
+//! in time panics, with the end of its log.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "all of this is test code: a panic is a failed test"
+)]
+
+pub mod certs;
+pub mod chaos;
+pub mod daemon;
+pub mod golden;
+pub mod http;
+pub mod ports;
+pub mod process;
+pub mod servers;
+pub mod service;
+pub mod wait;
+pub mod workdir;

@@ -1,0 +1,110 @@
+//! What happens around the service for every request: its id, its span, the watch over its body, its panic.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use tower::{Service, ServiceExt};
+use tracing::{Instrument, error, info_span};
+
+use super::ServerOptions;
+use super::activity::Activity;
+use crate::http::body::Watched;
+use crate::http::request_id::{Origin, RequestId, X_REQUEST_ID};
+use crate::http::{Body, envelope};
+use crate::shutdown::panic_text;
+
+/// The service as hyper calls it on one connection.
+pub(super) struct Requests<S> {
+    pub service: S,
+    pub activity: Arc<Activity>,
+    pub options: Arc<ServerOptions>,
+    pub peer: SocketAddr,
+    pub tls: bool,
+}
+
+impl<S> Requests<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    /// Answers one request. It never fails: a panic becomes a response.
+    pub fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Counted>, Infallible>> + Send + use<S> {
+        let guard = InFlight::new(&self.activity);
+        let id = RequestId::of(request.headers());
+        let span = info_span!("request", id = %id, method = %request.method(), path = request.uri().path());
+        let mut request = request.map(|body| self.watched(body));
+        request.extensions_mut().insert(Origin { id: id.clone(), peer: self.peer, tls: self.tls });
+        let service = self.service.clone();
+        let program = self.options.program;
+        let answer = async move {
+            match AssertUnwindSafe(service.oneshot(request)).catch_unwind().await {
+                Ok(Ok(response)) => response,
+                Ok(Err(never)) => match never {},
+                Err(panic) => {
+                    error!("the handler panicked: {}", panic_text(panic.as_ref()));
+                    envelope::internal_error(program)
+                }
+            }
+        };
+        answer.instrument(span).map(move |mut response| {
+            response.headers_mut().insert(X_REQUEST_ID, id.header());
+            Ok(response.map(|body| Counted { body, _guard: guard }))
+        })
+    }
+
+    fn watched(&self, body: Incoming) -> Body {
+        if body.is_end_stream() { Body::empty() } else { Body::new(Watched::new(body, self.options.body_timeout)) }
+    }
+}
+
+/// Counts a request as in flight while it lives.
+struct InFlight(Arc<Activity>);
+
+impl InFlight {
+    fn new(activity: &Arc<Activity>) -> Self {
+        activity.request_begins();
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.request_ends();
+    }
+}
+
+/// A response body; the request is in flight until it has been taken whole.
+pub(super) struct Counted {
+    body: Body,
+    _guard: InFlight,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

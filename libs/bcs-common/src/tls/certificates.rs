@@ -1,0 +1,87 @@
+//! Reads certificate files: CA bundles, and certificate chains with their private key (common.md 2.2).
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use x509_parser::parse_x509_certificate;
+
+use super::error::{FileError, TlsError};
+use super::{ConfigKeys, key, pem};
+
+/// The CA certificates of a bundle.
+#[derive(Debug)]
+pub(super) struct Authorities {
+    /// For building chains.
+    pub roots: Arc<RootCertStore>,
+    /// The certificates as they are, for peers that present one of them as their own.
+    pub certificates: Vec<CertificateDer<'static>>,
+}
+
+/// Reads a CA bundle. Blocks that are no certificate or do not parse are skipped, as in the original; only a file
+/// without any usable one is an error.
+pub(super) fn authorities(keys: &ConfigKeys, path: &Path) -> Result<Authorities, TlsError> {
+    read(keys.ca, path, |file| {
+        let mut roots = RootCertStore::empty();
+        let certificates: Vec<_> =
+            certificates(file).into_iter().filter(|certificate| roots.add(certificate.clone()).is_ok()).collect();
+        if certificates.is_empty() {
+            return Err(FileError::NoAuthority);
+        }
+        Ok(Authorities { roots: Arc::new(roots), certificates })
+    })
+}
+
+/// Reads an own certificate, with the rest of its chain if the file holds it, and its private key.
+pub(super) fn identity(
+    keys: &ConfigKeys,
+    cert_file: &Path,
+    key_file: &Path,
+    key_password: &str,
+    provider: &CryptoProvider,
+) -> Result<Arc<SingleCertAndKey>, TlsError> {
+    let (chain, public_key) = read(keys.cert, cert_file, |file| {
+        let chain = certificates(file);
+        let leaf = chain.first().ok_or(FileError::NoCertificate)?;
+        // Not by rustls: it reads no X.509 v1 certificates, and own ones may be that old.
+        let (_, leaf) = parse_x509_certificate(leaf).map_err(|_| FileError::DamagedCertificate)?;
+        let public_key = leaf.public_key().raw.to_vec();
+        Ok((chain, public_key))
+    })?;
+    let key = read(keys.key, key_file, |file| {
+        let key = key::load(file, key_password, keys.password, provider.key_provider)?;
+        match key.public_key() {
+            Some(of_key) if of_key.as_ref() != public_key => {
+                Err(FileError::KeyMismatch { certificate: cert_file.to_owned() })
+            }
+            _ => Ok(key),
+        }
+    })?;
+    Ok(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key))))
+}
+
+/// The certificates in PEM text. Those with headers are skipped, as in the original.
+pub(super) fn certificates(file: &[u8]) -> Vec<CertificateDer<'static>> {
+    pem::blocks(file)
+        .into_iter()
+        .filter(|block| block.label == "CERTIFICATE" && block.headers.is_empty())
+        .map(|block| block.contents.into())
+        .collect()
+}
+
+/// Reads a file and hands it to `parse`; errors of both name the file and its configuration key.
+fn read<T>(
+    config_key: &'static str,
+    path: &Path,
+    parse: impl FnOnce(&[u8]) -> Result<T, FileError>,
+) -> Result<T, TlsError> {
+    fs::read(path).map_err(FileError::from).and_then(|file| parse(&file)).map_err(|source| TlsError::File {
+        config_key,
+        path: path.to_owned(),
+        source,
+    })
+}

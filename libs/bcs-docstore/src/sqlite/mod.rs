@@ -1,0 +1,122 @@
+//! The embedded backend: all documents in one SQLite file, no server.
+//!
+//! One thread writes ([`writer`]): it takes the writes that wait, carries them out in one transaction, and answers them
+//! when the commit is on disk. Readers take a connection of a pool and see what is committed. Fields named in the
+//! [`Layout`] are real columns with indexes; [`narrow`] turns what it can of a filter into SQL on them, and
+//! [`crate::matcher`] decides the rest. The body of a document, its field `data`, is kept as the very JSON text that
+//! clients get, so a read copies it and does not parse it.
+
+mod database;
+mod index;
+mod narrow;
+mod read;
+mod row;
+mod table;
+mod write;
+mod writer;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use rusqlite::Connection;
+
+pub use database::SqliteDatabase;
+
+use crate::{Error, Layout, Result};
+use read::Readers;
+use writer::Writer;
+
+/// The file all databases of a process live in.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    readers: Readers,
+    writer: Writer,
+    /// Indexes known to be there, so that asking again costs no write.
+    ensured: RwLock<HashSet<IndexName>>,
+}
+
+/// Database, collection and name.
+type IndexName = (&'static str, String, String);
+
+impl SqliteStore {
+    /// Opens the file, or makes it and the directory it is in.
+    ///
+    /// # Errors
+    /// The file or directory cannot be made or opened, or is no SQLite database.
+    ///
+    /// ```
+    /// # use bcs_docstore::{DocumentDatabase, Filter, Find, Layout, doc, sqlite::SqliteStore};
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let store = SqliteStore::open(&directory.path().join("storage.db")).unwrap();
+    /// let layout = Layout { name: "alarm", keys: &["clusterId"], times: &[], indexes: &[&["clusterId"]], deletion_flag: None };
+    /// let alarms = store.database(layout).unwrap();
+    /// alarms.insert("alarm", doc! { "clusterId": "A", "data": 1 }).await.unwrap();
+    /// let found = alarms.find("alarm", &Find::all(Filter::one_of("clusterId", ["A"]))).await.unwrap();
+    /// assert_eq!(found[0].get_i64("data").unwrap(), 1);
+    /// # });
+    /// ```
+    pub fn open(path: &Path) -> Result<Self> {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).map_err(|error| Error::Unavailable(Box::new(error)))?;
+        }
+        let connection = connect(path)?;
+        connection.execute_batch(index::SCHEMA)?;
+        let writer = Writer::start(connection)?;
+        let readers = Readers::new(path.to_owned());
+        Ok(Self { shared: Arc::new(Shared { path: path.to_owned(), readers, writer, ensured: RwLock::default() }) })
+    }
+
+    /// The database of a layout; its table and indexes are made if they are not there.
+    ///
+    /// # Errors
+    /// The table cannot be made.
+    pub fn database(&self, layout: Layout) -> Result<SqliteDatabase> {
+        let table = table::Table::new(layout);
+        connect(&self.shared.path)?.execute_batch(&table.schema())?;
+        Ok(SqliteDatabase::new(self.clone(), table))
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    fn is_ensured(&self, database: &'static str, collection: &str, name: &str) -> bool {
+        self.shared.ensured.read().contains(&(database, collection.to_owned(), name.to_owned()))
+    }
+
+    fn ensured(&self, database: &'static str, collection: &str, name: &str) {
+        self.shared.ensured.write().insert((database, collection.to_owned(), name.to_owned()));
+    }
+
+    fn forget_ensured(&self, database: &'static str, collection: &str, name: &str) {
+        self.shared.ensured.write().remove(&(database, collection.to_owned(), name.to_owned()));
+    }
+
+    fn readers(&self) -> &Readers {
+        &self.shared.readers
+    }
+
+    fn writer(&self) -> &Writer {
+        &self.shared.writer
+    }
+}
+
+/// A connection with the settings all of ours have: a write-ahead log, and a commit that returns when it is on disk.
+fn connect(path: &Path) -> Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}

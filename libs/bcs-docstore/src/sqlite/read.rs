@@ -1,0 +1,240 @@
+//! Reads: a pool of connections, and the walk over the rows of a filter.
+
+use std::path::PathBuf;
+
+use bson::{Bson, Document};
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+use super::narrow::Narrow;
+use super::row::{self, Row, Shape};
+use super::table::{Column, Table};
+use crate::matcher::matches;
+use crate::{Error, Filter, Find, JsonDocuments, Order, Path, Render, Result, project};
+
+/// Connections that are kept open; more readers at once open more for the moment.
+const KEPT: usize = 8;
+
+/// Connections for reading.
+#[derive(Debug)]
+pub(super) struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Runs `read` on a connection of its own.
+    pub(super) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let idle = self.idle.lock().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => super::connect(&self.path)?,
+        };
+        let result = read(&connection);
+        let mut idle = self.idle.lock();
+        if idle.len() < KEPT {
+            idle.push(connection);
+        }
+        result
+    }
+}
+
+/// A SELECT over the rows of a filter, narrowed as far as SQL can.
+struct Query {
+    sql: String,
+    parameters: Vec<Value>,
+    /// Matches to pass over and to take that SQL does not count.
+    skip: u64,
+    limit: u64,
+    exact: bool,
+}
+
+impl Query {
+    fn new(table: &Table, collection: &str, find: &Find, columns: &str) -> Self {
+        let narrow = Narrow::of(table, &find.filter);
+        let mut sql = format!("SELECT {columns} FROM {} WHERE collection = ?{}", table.name(), narrow.sql);
+        let mut parameters = vec![Value::Text(collection.to_owned())];
+        parameters.extend(narrow.parameters);
+        sql.push_str(" ORDER BY ");
+        if let Some(sort) = &find.sort
+            && table.column(&sort.field).is_some_and(|column| column != Column::Data)
+        {
+            sql.push_str(&table.column_name(&sort.field));
+            sql.push_str(if sort.order == Order::Descending { " DESC, " } else { ", " });
+        }
+        sql.push_str("seq");
+        let (mut skip, mut limit) = (find.skip, find.limit.unwrap_or(u64::MAX));
+        if narrow.exact && (skip > 0 || find.limit.is_some()) {
+            sql.push_str(" LIMIT ? OFFSET ?");
+            parameters.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+            parameters.push(Value::Integer(i64::try_from(skip).unwrap_or(i64::MAX)));
+            (skip, limit) = (0, u64::MAX);
+        }
+        Self { sql, parameters, skip, limit, exact: narrow.exact }
+    }
+
+    /// Calls `visit` with each row that the filter means, until the limit.
+    fn rows(
+        self,
+        connection: &Connection,
+        table: &Table,
+        filter: &Filter,
+        mut visit: impl FnMut(&rusqlite::Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut statement = connection.prepare_cached(&self.sql)?;
+        let mut rows = statement.query(rusqlite::params_from_iter(self.parameters))?;
+        let (mut skip, mut limit) = (self.skip, self.limit);
+        while limit > 0
+            && let Some(row) = rows.next()?
+        {
+            if !self.exact && !matches(filter, &Row::read(table, row)?.to_document(table)?) {
+                continue;
+            }
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            limit -= 1;
+            visit(row)?;
+        }
+        Ok(())
+    }
+}
+
+/// Rows as JSON text.
+pub(super) fn find_json(
+    connection: &Connection,
+    table: &Table,
+    collection: &str,
+    find: &Find,
+    render: Render,
+) -> Result<JsonDocuments> {
+    let shape = Shape::of(table, &find.projection);
+    let exact = Narrow::of(table, &find.filter).exact;
+    let columns = if exact && !shape.needs_data() { &table.columns_without_data } else { &table.columns };
+    let mut documents = JsonDocuments::default();
+    Query::new(table, collection, find, columns).rows(connection, table, &find.filter, |row| {
+        if documents.count > 0 {
+            documents.text.push(b',');
+        }
+        documents.count += 1;
+        row::write_json(table, row, &shape, render, &mut documents.text)
+    })?;
+    Ok(documents)
+}
+
+/// Rows as documents.
+pub(super) fn find(connection: &Connection, table: &Table, collection: &str, find: &Find) -> Result<Vec<Document>> {
+    let mut documents = Vec::new();
+    Query::new(table, collection, find, &table.columns).rows(connection, table, &find.filter, |row| {
+        let document = Row::read(table, row)?.to_document(table)?;
+        documents.push(if find.projection.is_empty() {
+            document
+        } else {
+            project::project(&document, &find.projection)
+        });
+        Ok(())
+    })?;
+    Ok(documents)
+}
+
+/// Numbers and columns of the rows of a filter, for writing over them.
+pub(super) fn find_rows(
+    connection: &Connection,
+    table: &Table,
+    collection: &str,
+    filter: &Filter,
+) -> Result<Vec<(i64, Row)>> {
+    let mut found = Vec::new();
+    let find = Find::all(filter.clone());
+    Query::new(table, collection, &find, &table.columns).rows(connection, table, filter, |row| {
+        found.push((row.get(0)?, Row::read(table, row)?));
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// How many rows the filter means.
+pub(super) fn count(connection: &Connection, table: &Table, collection: &str, filter: &Filter) -> Result<u64> {
+    let narrow = Narrow::of(table, filter);
+    if !narrow.exact {
+        let mut count = 0;
+        Query::new(table, collection, &Find::all(filter.clone()), &table.columns).rows(
+            connection,
+            table,
+            filter,
+            |_| {
+                count += 1;
+                Ok(())
+            },
+        )?;
+        return Ok(count);
+    }
+    let sql = format!("SELECT COUNT(*) FROM {} WHERE collection = ?{}", table.name(), narrow.sql);
+    let parameters = std::iter::once(Value::Text(collection.to_owned())).chain(narrow.parameters);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let count: i64 = statement.query_row(rusqlite::params_from_iter(parameters), |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// The different values at a path, in no order.
+pub(super) fn distinct(
+    connection: &Connection,
+    table: &Table,
+    collection: &str,
+    path: &Path,
+    filter: &Filter,
+) -> Result<Vec<Bson>> {
+    let narrow = Narrow::of(table, filter);
+    if let Some(field) = path.top_level()
+        && narrow.exact
+        && table.column(field) == Some(Column::Key)
+    {
+        let column = table.column_name(field);
+        let sql = format!(
+            "SELECT DISTINCT {column} FROM {} WHERE collection = ?{} AND {column} IS NOT NULL",
+            table.name(),
+            narrow.sql
+        );
+        let parameters = std::iter::once(Value::Text(collection.to_owned())).chain(narrow.parameters);
+        let mut statement = connection.prepare_cached(&sql)?;
+        let values = statement.query_map(rusqlite::params_from_iter(parameters), |row| row.get(0).map(Bson::String))?;
+        return Ok(values.collect::<rusqlite::Result<_>>()?);
+    }
+    let mut values = Vec::new();
+    let all = Find::all(filter.clone());
+    Query::new(table, collection, &all, &table.columns).rows(connection, table, filter, |row| {
+        collect_values(&Bson::Document(Row::read(table, row)?.to_document(table)?), path.keys(), &mut values);
+        Ok(())
+    })?;
+    Ok(values)
+}
+
+fn collect_values(value: &Bson, keys: &[String], values: &mut Vec<Bson>) {
+    match (value, keys.split_first()) {
+        (Bson::Array(elements), _) => elements.iter().for_each(|element| collect_values(element, keys, values)),
+        (Bson::Document(document), Some((key, rest))) => {
+            if let Some(value) = document.get(key) {
+                collect_values(value, rest, values);
+            }
+        }
+        (value, None) if !values.contains(value) => values.push(value.clone()),
+        _ => {}
+    }
+}
+
+/// Names of the collections that hold documents or have indexes.
+pub(super) fn collections(connection: &Connection, table: &Table) -> Result<Vec<String>> {
+    let sql = format!(
+        "SELECT DISTINCT collection FROM {} UNION SELECT collection FROM indexes WHERE database = ?",
+        table.name()
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let names = statement.query_map([table.layout.name], |row| row.get(0))?;
+    names.collect::<rusqlite::Result<_>>().map_err(Error::from)
+}

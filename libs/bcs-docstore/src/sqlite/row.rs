@@ -1,0 +1,340 @@
+//! A document as the columns of its row, and back.
+
+use bson::oid::ObjectId;
+use bson::{Bson, DateTime, Document};
+use rusqlite::types::{ToSql, Value, ValueRef};
+
+use super::index::Stored;
+use super::table::{Column, DATA, Table};
+use crate::json::{self, Dollar};
+use crate::{Error, Render, Result, project};
+
+/// The columns of a row; `keys` and `times` in the order of the layout.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(super) struct Row {
+    pub(super) id: Option<Vec<u8>>,
+    pub(super) keys: Vec<Option<String>>,
+    pub(super) times: Vec<Option<i64>>,
+    pub(super) flag: Option<bool>,
+    /// JSON text of the field `data`.
+    pub(super) data: Option<String>,
+    /// JSON text of all other fields, without braces.
+    pub(super) rest: Option<String>,
+}
+
+impl Row {
+    /// Takes a document apart. A new ObjectId is made if it has no `_id`.
+    pub(super) fn from_document(table: &Table, document: Document) -> Result<Self> {
+        let layout = &table.layout;
+        let mut row =
+            Self { keys: vec![None; layout.keys.len()], times: vec![None; layout.times.len()], ..Self::default() };
+        let mut rest = Document::new();
+        let mut has_id = false;
+        for (field, value) in document {
+            has_id |= field == "_id";
+            match (table.column(&field), value) {
+                (Some(Column::Data), value) => row.data = Some(text_of(&value)),
+                (Some(Column::Key), Bson::String(text)) => {
+                    if let Some(slot) = slot(layout.keys, &field, &mut row.keys) {
+                        *slot = Some(text);
+                    }
+                }
+                // Equality would have to look into it, and the index cannot.
+                (Some(Column::Key), Bson::Array(_)) => {
+                    return Err(Error::Invalid(format!("field {field:?} must not be an array")));
+                }
+                (Some(Column::Time), Bson::DateTime(time)) => {
+                    if let Some(slot) = slot(layout.times, &field, &mut row.times) {
+                        *slot = Some(time.timestamp_millis());
+                    }
+                }
+                (Some(Column::Flag), Bson::Boolean(flag)) => row.flag = Some(flag),
+                (None, Bson::ObjectId(id)) if field == "_id" => row.id = Some(id.bytes().to_vec()),
+                (_, value) => {
+                    rest.insert(field, value);
+                }
+            }
+        }
+        if !has_id {
+            row.id = Some(ObjectId::new().bytes().to_vec());
+        }
+        if !rest.is_empty() {
+            row.rest = Some(members(&rest));
+        }
+        Ok(row)
+    }
+
+    /// A new row of column values, with a new ObjectId.
+    pub(super) fn from_columns<'a>(table: &Table, columns: impl Iterator<Item = &'a (String, Value)>) -> Self {
+        let layout = &table.layout;
+        let mut row = Self {
+            id: Some(ObjectId::new().bytes().to_vec()),
+            keys: vec![None; layout.keys.len()],
+            times: vec![None; layout.times.len()],
+            ..Self::default()
+        };
+        for (field, value) in columns {
+            match (table.column(field), value) {
+                (Some(Column::Data), Value::Text(text)) => row.data = Some(text.clone()),
+                (Some(Column::Flag), Value::Integer(flag)) => row.flag = Some(*flag != 0),
+                (Some(Column::Key), Value::Text(text)) => {
+                    if let Some(slot) = slot(layout.keys, field, &mut row.keys) {
+                        *slot = Some(text.clone());
+                    }
+                }
+                (Some(Column::Time), Value::Integer(millis)) => {
+                    if let Some(slot) = slot(layout.times, field, &mut row.times) {
+                        *slot = Some(*millis);
+                    }
+                }
+                _ => {}
+            }
+        }
+        row
+    }
+
+    /// Reads all columns of [`Table::columns`], behind `seq`.
+    pub(super) fn read(table: &Table, row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        let keys = table.layout.keys.len();
+        let times = table.layout.times.len();
+        Ok(Self {
+            id: row.get(1)?,
+            keys: (0..keys).map(|index| row.get(2 + index)).collect::<rusqlite::Result<_>>()?,
+            times: (0..times).map(|index| row.get(2 + keys + index)).collect::<rusqlite::Result<_>>()?,
+            flag: row.get(2 + keys + times)?,
+            data: row.get(3 + keys + times)?,
+            rest: row.get(4 + keys + times)?,
+        })
+    }
+
+    /// The parameters of [`Table::insert`] (behind the collection) and of [`Table::replace`] (before `seq`).
+    pub(super) fn parameters(&self) -> Vec<&dyn ToSql> {
+        let mut parameters: Vec<&dyn ToSql> = vec![&self.id];
+        parameters.extend(self.keys.iter().map(|key| key as &dyn ToSql));
+        parameters.extend(self.times.iter().map(|time| time as &dyn ToSql));
+        parameters.extend([&self.flag as &dyn ToSql, &self.data, &self.rest]);
+        parameters
+    }
+
+    /// Puts the document together.
+    pub(super) fn to_document(&self, table: &Table) -> Result<Document> {
+        let mut document = self.fields(table);
+        if let Some(data) = &self.data {
+            document.insert(DATA, parse(data)?);
+        }
+        if let Some(rest) = &self.rest
+            && let Bson::Document(rest) = parse(&format!("{{{rest}}}"))?
+        {
+            document.extend(rest);
+        }
+        Ok(document)
+    }
+
+    /// As much of the document as the key of an index is made of.
+    pub(super) fn fields_for(&self, table: &Table, index: &Stored) -> Result<Document> {
+        let only_columns =
+            index.index.keys.iter().all(|(path, _)| table.column(path).is_some_and(|it| it != Column::Data));
+        if only_columns && self.rest.is_none() { Ok(self.fields(table)) } else { self.to_document(table) }
+    }
+
+    /// The fields that are columns, without `data`.
+    pub(super) fn fields(&self, table: &Table) -> Document {
+        let mut document = Document::new();
+        if let Some(id) = self.id.as_deref().and_then(|id| <[u8; 12]>::try_from(id).ok()) {
+            document.insert("_id", ObjectId::from_bytes(id));
+        }
+        for (field, value) in table.layout.keys.iter().zip(&self.keys) {
+            if let Some(value) = value {
+                document.insert(*field, value.as_str());
+            }
+        }
+        for (field, value) in table.layout.times.iter().zip(&self.times) {
+            if let Some(value) = value {
+                document.insert(*field, DateTime::from_millis(*value));
+            }
+        }
+        if let (Some(field), Some(flag)) = (table.layout.deletion_flag, self.flag) {
+            document.insert(field, flag);
+        }
+        document
+    }
+}
+
+fn slot<'a, T>(fields: &[&str], field: &str, values: &'a mut [T]) -> Option<&'a mut T> {
+    fields.iter().position(|name| *name == field).and_then(|index| values.get_mut(index))
+}
+
+/// JSON text of a value.
+pub(super) fn text_of(value: &Bson) -> String {
+    let mut out = Vec::with_capacity(1024);
+    json::write_bson(value, &mut out);
+    into_text(out)
+}
+
+fn members(document: &Document) -> String {
+    let mut out = Vec::new();
+    json::write_document(document, &mut out);
+    let text = into_text(out);
+    text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().to_owned()
+}
+
+fn into_text(out: Vec<u8>) -> String {
+    // The writer makes UTF-8 of UTF-8; this never replaces anything.
+    String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+fn parse(text: &str) -> Result<Bson> {
+    json::decode(text.as_bytes(), Dollar::Keep).map_err(|error| Error::Database(Box::new(error)))
+}
+
+/// A layout field as the value of its column, if its type is the column's.
+pub(super) fn column_value(column: Column, value: Bson) -> Result<Value, Bson> {
+    match (column, value) {
+        (Column::Data, value) => Ok(Value::Text(text_of(&value))),
+        (Column::Key, Bson::String(text)) => Ok(Value::Text(text)),
+        (Column::Time, Bson::DateTime(time)) => Ok(Value::Integer(time.timestamp_millis())),
+        (Column::Flag, Bson::Boolean(flag)) => Ok(Value::Integer(i64::from(flag))),
+        (_, value) => Err(value),
+    }
+}
+
+/// The value of a column, as [`column_value`] took it.
+pub(super) fn value_of(table: &Table, field: &str, value: Value) -> Result<Bson> {
+    Ok(match (table.column(field), value) {
+        (Some(Column::Data), Value::Text(text)) => parse(&text)?,
+        (Some(Column::Time), Value::Integer(millis)) => Bson::DateTime(DateTime::from_millis(millis)),
+        (Some(Column::Flag), Value::Integer(flag)) => Bson::Boolean(flag != 0),
+        (_, Value::Text(text)) => Bson::String(text),
+        _ => Bson::Null,
+    })
+}
+
+/// Which fields of a row go to the client, decided once a read.
+pub(super) enum Shape<'a> {
+    Whole,
+    /// Only these, all of them columns of the layout.
+    Columns(&'a [String]),
+    /// These paths; the document has to be parsed for them.
+    Paths(&'a [String]),
+}
+
+impl<'a> Shape<'a> {
+    pub(super) fn of(table: &Table, projection: &'a [String]) -> Self {
+        if projection.is_empty() {
+            Shape::Whole
+        } else if projection.iter().all(|path| path == "_id" || table.column(path).is_some()) {
+            Shape::Columns(projection)
+        } else {
+            Shape::Paths(projection)
+        }
+    }
+
+    fn wants(&self, field: &str) -> bool {
+        match self {
+            Shape::Columns(fields) => fields.iter().any(|wanted| wanted == field),
+            _ => true,
+        }
+    }
+
+    /// True if rows are needed with their `data`.
+    pub(super) fn needs_data(&self) -> bool {
+        self.wants(DATA)
+    }
+}
+
+/// Appends a row (the columns of [`Table::columns`]) as JSON, straight from SQLite's memory where no path is asked for.
+pub(super) fn write_json(
+    table: &Table,
+    row: &rusqlite::Row<'_>,
+    shape: &Shape<'_>,
+    render: Render,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let start = out.len();
+    if let Shape::Paths(paths) = shape {
+        let mut document = project::project(&Row::read(table, row)?.to_document(table)?, paths);
+        for hidden in render.hide {
+            document.remove(hidden);
+        }
+        json::write_document(&document, out);
+    } else {
+        write_columns(table, row, shape, render, out)?;
+    }
+    if render.restore_dollar {
+        json::restore_dollar(out, start);
+    }
+    Ok(())
+}
+
+fn write_columns(
+    table: &Table,
+    row: &rusqlite::Row<'_>,
+    shape: &Shape<'_>,
+    render: Render,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let mut object = json::Object::begin(out);
+    let mut next = 1..;
+    let mut column = || row.get_ref(next.next().unwrap_or_default());
+    if let ValueRef::Blob(id) = column()? {
+        json::write_object_id(id, object.key("_id"));
+    }
+    for field in table.layout.keys {
+        if let ValueRef::Text(text) = column()?
+            && shape.wants(field)
+        {
+            json::write_string(&String::from_utf8_lossy(text), object.key(field));
+        }
+    }
+    for field in table.layout.times {
+        if let ValueRef::Integer(millis) = column()?
+            && shape.wants(field)
+        {
+            json::write_date(millis, object.key(field));
+        }
+    }
+    let flag = column()?;
+    if let (ValueRef::Integer(flag), Some(field)) = (flag, table.layout.deletion_flag)
+        && shape.wants(field)
+        && !render.hide.contains(&field)
+    {
+        object.key(field).extend_from_slice(if flag == 0 { b"false" } else { b"true" });
+    }
+    if let ValueRef::Text(data) = column()?
+        && shape.needs_data()
+    {
+        object.key(DATA).extend_from_slice(data);
+    }
+    if let ValueRef::Text(rest) = column()? {
+        write_rest(table, rest, shape, render, &mut object)?;
+    }
+    object.end();
+    Ok(())
+}
+
+/// The other fields: copied, unless some of them are not wanted.
+fn write_rest(
+    table: &Table,
+    rest: &[u8],
+    shape: &Shape<'_>,
+    render: Render,
+    object: &mut json::Object<'_>,
+) -> Result<()> {
+    let text = String::from_utf8_lossy(rest);
+    let whole = matches!(shape, Shape::Whole);
+    let hides = render.hide.iter().any(|hidden| table.layout.deletion_flag != Some(hidden));
+    if whole && !hides {
+        object.raw().extend_from_slice(rest);
+        return Ok(());
+    }
+    if let Bson::Document(rest) = parse(&format!("{{{text}}}"))? {
+        for (field, value) in rest {
+            // A projection of columns may name one whose value has another type and is therefore kept here.
+            let wanted = field == "_id" || (shape.wants(&field) && !render.hide.contains(&field.as_str()));
+            if wanted {
+                json::write_bson(&value, object.key(&field));
+            }
+        }
+    }
+    Ok(())
+}

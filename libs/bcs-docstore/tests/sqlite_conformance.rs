@@ -1,0 +1,21 @@
+//! The SQLite backend does what every backend must do.
+
+#[macro_use]
+mod conformance;
+
+use std::sync::Arc;
+
+use bcs_docstore::Layout;
+use bcs_docstore::sqlite::SqliteStore;
+use conformance::Store;
+
+async fn open(layout: Layout) -> Store {
+    // The open file outlives its directory.
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&directory.path().join("documents.db")).unwrap();
+    let database = Arc::new(store.database(layout).unwrap());
+    std::mem::forget(directory);
+    database
+}
+
+conformance_tests!(open);

@@ -1,0 +1,232 @@
+//! What only the embedded backend promises: durability across restarts, group commit under load, refusals that leave
+//! nothing behind, and answers that do not depend on whether SQL or the matcher decides.
+
+use std::sync::Arc;
+
+use bcs_docstore::sqlite::{SqliteDatabase, SqliteStore};
+use bcs_docstore::{
+    Bson, ChangeKind, Document, DocumentDatabase, Error, Filter, Find, Index, Layout, Order, Path, Render, Sort,
+    Upsert, doc,
+};
+use bson::DateTime;
+
+const LAYOUT: Layout = Layout {
+    name: "dynamic",
+    keys: &["clusterId", "namespace", "resourceType", "resourceName"],
+    times: &["createTime", "updateTime"],
+    indexes: &[&["clusterId", "resourceName", "namespace"], &["clusterId", "namespace"]],
+    deletion_flag: Some("gone"),
+};
+
+struct Opened {
+    _directory: tempfile::TempDir,
+    store: SqliteStore,
+    database: SqliteDatabase,
+}
+
+fn open() -> Opened {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&directory.path().join("deep/storage.db")).unwrap();
+    let database = store.database(LAYOUT).unwrap();
+    Opened { _directory: directory, store, database }
+}
+
+fn put(name: &str, data: Bson) -> Upsert {
+    let key = doc! { "clusterId": "A", "namespace": "n", "resourceType": "Pod", "resourceName": name };
+    let mut set = key.clone();
+    set.extend(doc! { "data": data, "updateTime": DateTime::now(), "gone": false });
+    Upsert { key, set, set_when_new: doc! { "createTime": DateTime::now() } }
+}
+
+fn unique() -> Index {
+    let keys = LAYOUT.keys.iter().map(|key| ((*key).to_owned(), Order::Ascending)).collect();
+    Index { name: "Pod_idx".to_owned(), keys, unique: true }
+}
+
+async fn names(database: &SqliteDatabase, find: &Find) -> Vec<String> {
+    let found = database.find("Pod", find).await.unwrap();
+    found.iter().map(|document| document.get_str("resourceName").unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn documents_survive_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("storage.db");
+    {
+        let store = SqliteStore::open(&path).unwrap();
+        let database = store.database(LAYOUT).unwrap();
+        database.ensure_index("Pod", &unique()).await.unwrap();
+        database.upsert("Pod", put("p1", bson::bson!({"a": [1_i64, 2.0, null]}))).await.unwrap();
+    }
+    let database = SqliteStore::open(&path).unwrap().database(LAYOUT).unwrap();
+    let found = database.find("Pod", &Find::all(Filter::all())).await.unwrap();
+    assert_eq!(found[0].get("data"), Some(&bson::bson!({"a": [1_i64, 2.0, null]})));
+    assert_eq!(database.indexes("Pod").await.unwrap(), [unique()]);
+    assert_eq!(database.collections().await.unwrap(), ["Pod"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("storage.db");
+    std::fs::write(&path, "not a database, but long enough to be looked at as one".repeat(100)).unwrap();
+    assert!(SqliteStore::open(&path).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_of_many_callers_all_arrive() {
+    let opened = open();
+    opened.database.ensure_index("Pod", &unique()).await.unwrap();
+    let database = Arc::new(opened.database);
+    let writers = (0..32).map(|writer| {
+        let database = Arc::clone(&database);
+        async move {
+            for number in 0..20 {
+                // Every name is written by two callers: one document must come of it.
+                database.upsert("Pod", put(&format!("p{}", (writer / 2) * 20 + number), Bson::Int64(1))).await.unwrap();
+            }
+        }
+    });
+    futures::future::join_all(writers).await;
+    assert_eq!(database.count("Pod", &Filter::all()).await.unwrap(), 16 * 20);
+}
+
+#[tokio::test]
+async fn a_refused_write_leaves_nothing_and_harms_no_other() {
+    let opened = open();
+    let database = &opened.database;
+    database.ensure_index("Pod", &unique()).await.unwrap();
+    database.upsert("Pod", put("p1", Bson::Null)).await.unwrap();
+    // `extra` with another value finds no match and meets the unique index (storage.md 4.5).
+    let mut other = put("p1", Bson::Null);
+    other.key.insert("extra", 5);
+    other.set.insert("extra", 5);
+    assert!(matches!(database.upsert("Pod", other).await, Err(Error::Duplicate { index }) if index == "Pod_idx"));
+    let mut conflict = put("p2", Bson::Null);
+    conflict.set.insert("data.x", 1);
+    assert!(matches!(database.upsert("Pod", conflict).await, Err(Error::Invalid(_))));
+    // The second document cannot take the name of the first: neither is renamed.
+    database.upsert("Pod", put("p3", Bson::Null)).await.unwrap();
+    let renamed = database.update_many("Pod", &Filter::all(), doc! { "resourceName": "same" }).await;
+    assert!(matches!(renamed, Err(Error::Duplicate { .. })));
+    assert_eq!(names(database, &Find::all(Filter::all())).await, ["p1", "p3"]);
+    assert!(matches!(database.drop_index("Pod", "none").await, Err(Error::NotFound(_))));
+}
+
+#[tokio::test]
+async fn fields_of_another_type_than_their_column_are_kept() {
+    let opened = open();
+    let database = &opened.database;
+    let odd = doc! { "_id": "own", "clusterId": 5_i64, "createTime": "text", "gone": "maybe", "x": { "y": [1_i64] } };
+    database.insert("Odd", odd.clone()).await.unwrap();
+    assert_eq!(database.find("Odd", &Find::all(Filter::all())).await.unwrap(), [odd]);
+    for (path, value) in [("clusterId", Bson::Int64(5)), ("createTime", "text".into()), ("_id", "own".into())] {
+        assert_eq!(database.count("Odd", &Filter::Eq(Path::dotted(path), value)).await.unwrap(), 1, "{path}");
+    }
+    assert_eq!(database.count("Odd", &Filter::Ne(Path::dotted("gone"), Bson::Boolean(true))).await.unwrap(), 1);
+    // Setting the right type moves the field into its column.
+    database.update_many("Odd", &Filter::all(), doc! { "clusterId": "A" }).await.unwrap();
+    let found = database.find("Odd", &Find::all(Filter::one_of("clusterId", ["A"]))).await.unwrap();
+    assert_eq!(found[0].get("clusterId"), Some(&Bson::String("A".into())));
+    assert_eq!(found[0].keys().filter(|key| *key == "clusterId").count(), 1);
+}
+
+#[tokio::test]
+async fn json_leaves_out_what_is_hidden_and_restores_dollars() {
+    let opened = open();
+    let database = &opened.database;
+    let data = bcs_docstore::json::decode(br#"{"$ref":"<a>"}"#, bcs_docstore::json::Dollar::Rewrite).unwrap();
+    let document = doc! { "_id": 1_i64, "clusterId": "A", "gone": false, "": 1_i64, "data": data, "more": 2_i64 };
+    database.insert("Pod", document).await.unwrap();
+    let text = |find: Find, render: Render| async move {
+        String::from_utf8(database.find_json("Pod", &find, render).await.unwrap().text).unwrap()
+    };
+    let all = Find::all(Filter::all());
+    let client = Render { hide: &["gone", ""], restore_dollar: true };
+    assert_eq!(
+        text(all.clone(), client).await,
+        r#"{"clusterId":"A","data":{"$ref":"\u003ca\u003e"},"_id":1,"more":2}"#
+    );
+    assert_eq!(
+        text(all.clone(), Render::default()).await,
+        r#"{"clusterId":"A","gone":false,"data":{"＄ref":"\u003ca\u003e"},"_id":1,"":1,"more":2}"#
+    );
+    for (paths, expected) in [
+        (vec!["clusterId"], r#"{"clusterId":"A","_id":1}"#),
+        (vec!["data.＄ref", "more"], r#"{"data":{"$ref":"\u003ca\u003e"},"_id":1,"more":2}"#),
+        (vec!["data.none"], r#"{"data":{},"_id":1}"#),
+    ] {
+        let projection = paths.iter().map(|path| (*path).to_owned()).collect();
+        assert_eq!(text(Find { projection, ..all.clone() }, client).await, expected, "{paths:?}");
+    }
+}
+
+#[tokio::test]
+async fn paging_is_the_same_whoever_decides() {
+    let opened = open();
+    let database = &opened.database;
+    for number in 0..20 {
+        database.upsert("Pod", put(&format!("p{number:02}"), bson::bson!({ "even": number % 2 == 0 }))).await.unwrap();
+    }
+    let narrow = Filter::one_of("clusterId", ["A"]);
+    let walked = Filter::Eq(Path::dotted("data.even"), Bson::Boolean(true));
+    let page = |filter: Filter| Find { skip: 2, limit: Some(3), ..Find::all(filter) };
+    assert_eq!(names(database, &page(narrow.clone())).await, ["p02", "p03", "p04"]);
+    assert_eq!(names(database, &page(narrow.clone().and(walked))).await, ["p04", "p06", "p08"]);
+    let sorted = Find { sort: Some(Sort { field: "resourceName".into(), order: Order::Descending }), ..page(narrow) };
+    assert_eq!(names(database, &sorted).await, ["p17", "p16", "p15"]);
+}
+
+#[tokio::test]
+async fn changes_arrive_in_order_with_what_they_did() {
+    let opened = open();
+    let database = &opened.database;
+    let mut followed = database.watch("Pod").await.unwrap();
+    database.upsert("Pod", put("p1", Bson::Int64(1))).await.unwrap();
+    database.upsert("Pod", put("p1", Bson::Int64(2))).await.unwrap();
+    database.update_many("Pod", &Filter::all(), doc! { "gone": true }).await.unwrap();
+    database.upsert("Pod", put("p1", Bson::Int64(3))).await.unwrap();
+    database.upsert("Other", put("p1", Bson::Int64(3))).await.unwrap();
+    database.delete_many("Pod", &Filter::all()).await.unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        let change = followed.next().await.unwrap();
+        let data = serde_json::from_slice::<serde_json::Value>(&change.json).unwrap()["data"].clone();
+        seen.push((change.kind, data.as_i64(), change.fields.get_str("clusterId").ok().map(str::to_owned)));
+    }
+    let update = |deletion_flag| ChangeKind::Update { deletion_flag, changed: true };
+    let cluster = Some("A".to_owned());
+    assert_eq!(
+        seen,
+        [
+            (ChangeKind::Insert, Some(1), cluster.clone()),
+            (update(None), Some(2), cluster.clone()),
+            (update(Some(true)), Some(2), cluster.clone()),
+            (update(Some(false)), Some(3), cluster),
+            (ChangeKind::Delete, None, None),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_follower_that_falls_behind_is_told() {
+    let opened = open();
+    let database = &opened.database;
+    let mut followed = database.watch("Pod").await.unwrap();
+    for _ in 0..=bcs_docstore::feed::RING {
+        database.insert("Pod", doc! { "clusterId": "A" }).await.unwrap();
+    }
+    assert!(matches!(followed.next().await, Err(bcs_docstore::FeedError::Lagged(_))));
+}
+
+#[tokio::test]
+async fn two_databases_share_a_file_and_nothing_else() {
+    let opened = open();
+    let other = opened.store.database(Layout { name: "event", deletion_flag: None, ..LAYOUT }).unwrap();
+    other.ensure_index("Pod", &unique()).await.unwrap();
+    other.insert("Pod", doc! { "clusterId": "A" }).await.unwrap();
+    assert_eq!(opened.database.count("Pod", &Filter::all()).await.unwrap(), 0);
+    assert_eq!(opened.database.indexes("Pod").await.unwrap(), []);
+    let found: Vec<Document> = other.find("Pod", &Find::one(Filter::all())).await.unwrap();
+    assert_eq!(found.len(), 1);
+}
