@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use bcs_common::registry::election::{Election, Role};
 use bcs_common::registry::zookeeper::{ZooKeeper, ZooKeeperError, ZooKeeperOptions};
-use bcs_common::registry::{Node, Registration, RegistrationState, Registry, ServerInfo, ServiceRegistration, sequence};
+use bcs_common::registry::{
+    Node, Registration, RegistrationState, Registry, ServerInfo, ServiceRegistration, sequence,
+};
 use bcs_common::shutdown::Shutdown;
 use tokio::sync::watch;
 use tokio::time::timeout;
