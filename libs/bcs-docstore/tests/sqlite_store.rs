@@ -1,5 +1,6 @@
 //! What only the embedded backend promises: durability across restarts, group commit under load, refusals that leave
 //! nothing behind, and answers that do not depend on whether SQL or the matcher decides.
+#![allow(clippy::unwrap_used, reason = "test code: a panic is a failed test")]
 
 use std::sync::Arc;
 

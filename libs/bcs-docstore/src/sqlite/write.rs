@@ -1,5 +1,7 @@
 //! Writes, each carried out on the writer thread inside its transaction.
 
+use std::sync::Arc;
+
 use bson::{Bson, Document};
 use bytes::Bytes;
 use rusqlite::OptionalExtension as _;
@@ -89,16 +91,15 @@ impl Target<'_> {
         self.table.layout.name
     }
 
-    fn indexes(&self, writing: &mut Writing<'_>) -> Result<Vec<Stored>> {
-        let indexes = writing.indexes(self.database(), self.collection)?;
-        Ok(indexes.iter().filter(|stored| stored.index.unique).cloned().collect())
+    fn indexes(&self, writing: &mut Writing<'_>) -> Result<Arc<[Stored]>> {
+        writing.indexes(self.database(), self.collection)
     }
 
     pub(super) fn insert(&self, writing: &mut Writing<'_>, row: &Row) -> Result<()> {
         let mut keys = Vec::new();
-        for stored in self.indexes(writing)? {
-            let key = stored.key(&row.fields_for(self.table, &stored)?)?;
-            self.check_free(writing, &stored, &key, None)?;
+        for stored in unique(&self.indexes(writing)?) {
+            let key = stored.key(&row.fields_for(self.table, stored)?)?;
+            self.check_free(writing, stored, &key, None)?;
             keys.push((stored.id, key));
         }
         let mut parameters: Vec<&dyn rusqlite::ToSql> = vec![&self.collection];
@@ -165,10 +166,17 @@ impl Target<'_> {
     ) -> Result<()> {
         let indexes = self.indexes(writing)?;
         let keeps_indexes =
-            indexes.iter().all(|stored| sets.iter().all(|set| !set.touches(stored) || set.keeps(stored, key)));
+            unique(&indexes).all(|stored| sets.iter().all(|set| !set.touches(stored) || set.keeps(stored, key)));
         // A field kept in `rest` might have to move into its column; then the whole document is looked at.
         if found.only_columns && keeps_indexes && sets.iter().all(|set| set.columns.is_some()) {
-            let columns: Vec<_> = sets.iter().filter_map(|set| set.columns.as_ref()).flatten().collect();
+            // What the row is known to hold is not written again: SQLite would rewrite the index entries for it.
+            let is_held = |(field, value): &&(String, Value)| matches!((value, key.get(field)), (Value::Text(text), Some(Bson::String(held))) if text == held);
+            let columns: Vec<_> = sets
+                .iter()
+                .filter_map(|set| set.columns.as_ref())
+                .flatten()
+                .filter(|column| !is_held(column))
+                .collect();
             self.set_columns(writing, found, &columns)
         } else {
             self.set_fields(writing, found, sets, &indexes)
@@ -213,7 +221,7 @@ impl Target<'_> {
             return Err(Error::Invalid("field \"_id\" cannot be changed".to_owned()));
         }
         let mut moved = Vec::new();
-        for stored in indexes {
+        for stored in unique(indexes) {
             let (was, becomes) = (stored.key(&old)?, stored.key(&new)?);
             if was != becomes {
                 self.check_free(writing, stored, &becomes, Some(found.seq))?;
@@ -246,7 +254,7 @@ impl Target<'_> {
         if let Some(columns) = &set.columns
             && unobserved
             && narrow.exact
-            && !indexes.iter().any(|stored| set.touches(stored))
+            && !unique(&indexes).any(|stored| set.touches(stored))
             && !self.has_strays(writing, columns)?
         {
             let assignments = self.assignments(&columns.iter().collect::<Vec<_>>());
@@ -292,7 +300,7 @@ impl Target<'_> {
         let feed = writing.feed(self.database(), self.collection);
         let indexes = self.indexes(writing)?;
         let narrow = Narrow::of(self.table, filter);
-        if feed.is_none() && indexes.is_empty() && narrow.exact {
+        if feed.is_none() && unique(&indexes).next().is_none() && narrow.exact {
             let sql = format!("DELETE FROM {} WHERE collection = ?{}", self.table.name(), narrow.sql);
             let parameters = std::iter::once(Value::Text(self.collection.to_owned())).chain(narrow.parameters);
             let deleted = writing.connection.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(parameters))?;
@@ -301,11 +309,9 @@ impl Target<'_> {
         let rows = read::find_rows(writing.connection, self.table, self.collection, filter)?;
         let sql = format!("DELETE FROM {} WHERE seq = ?", self.table.name());
         for (seq, row) in &rows {
-            if !indexes.is_empty() {
-                let document = row.to_document(self.table)?;
-                for stored in &indexes {
-                    index::release(writing.connection, stored.id, &stored.key(&document)?)?;
-                }
+            for stored in unique(&indexes) {
+                let key = stored.key(&row.fields_for(self.table, stored)?)?;
+                index::release(writing.connection, stored.id, &key)?;
             }
             writing.connection.prepare_cached(&sql)?.execute([seq])?;
             if let Some(feed) = &feed {
@@ -317,7 +323,7 @@ impl Target<'_> {
     }
 
     pub(super) fn ensure_index(&self, writing: &mut Writing<'_>, wanted: &Index) -> Result<()> {
-        let indexes = writing.indexes(self.database(), self.collection)?;
+        let indexes = self.indexes(writing)?;
         if indexes.iter().any(|stored| stored.index.name == wanted.name) {
             return Ok(());
         }
@@ -337,7 +343,7 @@ impl Target<'_> {
     }
 
     pub(super) fn drop_index(&self, writing: &mut Writing<'_>, name: &str) -> Result<()> {
-        let indexes = writing.indexes(self.database(), self.collection)?;
+        let indexes = self.indexes(writing)?;
         let stored = indexes
             .iter()
             .find(|stored| stored.index.name == name)
@@ -371,6 +377,10 @@ impl Target<'_> {
         writing.changed(feed, Change::new(kind, fields, Bytes::from(json)));
         Ok(())
     }
+}
+
+fn unique(indexes: &[Stored]) -> impl Iterator<Item = &Stored> {
+    indexes.iter().filter(|stored| stored.index.unique)
 }
 
 /// A row an update is for.
