@@ -7,16 +7,13 @@ mod etcd;
 mod process;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bcs_common::registry::etcd::{EtcdOptions, EtcdRegistry};
 use bcs_common::registry::{Node, Registration, RegistrationState, Registry, ServerInfo, ServiceRegistration};
 use bcs_common::shutdown::Shutdown;
+use bcs_common::tls::{ClientTls, Verify, client_config};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -207,45 +204,6 @@ async fn shutdown_takes_the_key_back() {
     assert_eq!(server.keys().await, []);
 }
 
-/// Accepts any server, as the original does.
-#[derive(Debug)]
-struct AnyServer;
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
 #[tokio::test]
 async fn speaks_tls_with_a_client_certificate_to_a_server_without_san() {
     let directory = tempfile::tempdir().unwrap();
@@ -264,20 +222,21 @@ async fn speaks_tls_with_a_client_certificate_to_a_server_without_san() {
 
     let mut server = EtcdServer::stopped();
     server.start_tls(&TlsFiles { ca: &ca_file, cert: &cert_file, key: &key_file }).await;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let builder = versions.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer));
-    let chain = vec![cert.der().clone()];
-    let with_certificate =
-        builder.clone().with_client_auth_cert(chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap()).unwrap();
-
     let shutdown = Shutdown::new();
-    let connect = |tls| EtcdRegistry::new(&EtcdOptions::new(server.address(), Some(Arc::new(tls))), &shutdown).unwrap();
-    let registry = connect(with_certificate);
+    let connect = |tls: ClientTls| {
+        let tls = client_config(&ClientTls { ca_file: Some(ca_file.clone()), ..tls }, &[]).unwrap();
+        EtcdRegistry::new(&EtcdOptions::new(server.address(), Some(tls)), &shutdown).unwrap()
+    };
+    let identified =
+        || ClientTls { cert_file: Some(cert_file.clone()), key_file: Some(key_file.clone()), ..ClientTls::default() };
+
+    let registry = connect(identified());
     let registration = registry.register(storage("127.0.0.1"));
     registered(&registration).await;
     seen(&mut registry.discover("storage"), &["127.0.0.1"]).await;
 
-    let refused = connect(builder.with_no_client_auth()).register(storage("127.0.0.2"));
-    refused.first_result().await.unwrap_err();
+    // The server demands the certificate, and its own really has no name to check.
+    connect(ClientTls::default()).register(storage("127.0.0.2")).first_result().await.unwrap_err();
+    let by_name = ClientTls { verify: Some(Verify::Full), ..identified() };
+    connect(by_name).register(storage("127.0.0.3")).first_result().await.unwrap_err();
 }
