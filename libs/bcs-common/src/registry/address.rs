@@ -50,8 +50,7 @@ pub(super) fn parse_list(list: &str, default_port: u16) -> Result<Vec<Address>, 
     let mut addresses = Vec::new();
     for entry in list.split([',', ';']).map(str::trim).filter(|entry| !entry.is_empty()) {
         let text = entry.split_once("://").map_or(entry, |(_, rest)| rest);
-        let address =
-            Address::parse(text, default_port).ok_or_else(|| AddressError::Invalid(entry.to_owned()))?;
+        let address = Address::parse(text, default_port).ok_or_else(|| AddressError::Invalid(entry.to_owned()))?;
         addresses.push(address);
     }
     if addresses.is_empty() { Err(AddressError::Empty) } else { Ok(addresses) }

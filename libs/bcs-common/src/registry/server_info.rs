@@ -74,8 +74,9 @@ mod tests {
             port: 8443,
             metric_port: 8081,
             scheme: "https".into(),
-            version: "Version  :1.20.0-21.06.02\nTag      :1.20.0\nBuildTime:  2021-06-02T10:00:00+0800\nGitHash:  abc\n"
-                .into(),
+            version:
+                "Version  :1.20.0-21.06.02\nTag      :1.20.0\nBuildTime:  2021-06-02T10:00:00+0800\nGitHash:  abc\n"
+                    .into(),
             pid: 4242,
             ..ServerInfo::default()
         }

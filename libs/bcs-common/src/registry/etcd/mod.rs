@@ -13,8 +13,8 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use tokio::sync::watch;
 
-pub use self::client::EtcdError;
 use self::client::EtcdClient;
+pub use self::client::EtcdError;
 use self::record::Record;
 use self::register::OwnKey;
 use super::{Node, Registration, Registry, ServiceRegistration};

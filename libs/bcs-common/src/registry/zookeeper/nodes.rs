@@ -100,9 +100,7 @@ impl ZooKeeper {
             Err(Error::ClientClosed)
         };
         match timeout(limit, attempts).await {
-            Ok(result) => {
-                result.map_err(|source| ZooKeeperError::Refused { operation, path: path.to_owned(), source })
-            }
+            Ok(result) => result.map_err(|source| ZooKeeperError::Refused { operation, path: path.to_owned(), source }),
             Err(_) => {
                 let state = self.shared.status.borrow().clone().err().unwrap_or_else(|| "connected".into());
                 Err(ZooKeeperError::Timeout { limit, state })
