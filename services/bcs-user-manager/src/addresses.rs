@@ -72,9 +72,8 @@ fn is_v4(host: &str) -> bool {
 /// Labels of letters, digits and inner `-` or `_`, the last one of letters when there are several.
 fn is_name(host: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let label = |label: &str| {
-        label.bytes().all(inner) && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
-    };
+    let label =
+        |label: &str| label.bytes().all(inner) && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-');
     let last_has_letters = match host.rsplit_once('.') {
         Some((_, last)) => !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_alphabetic()),
         None => true,

@@ -91,14 +91,8 @@ async fn insert(database: &Database, vpc: &str, entries: &[Entry]) -> Result<(),
         }
         let sql = "INSERT INTO tke_cidrs (vpc, cidr, ip_number, status, cluster, created_at, updated_at) \
                    VALUES (?, ?, ?, ?, '', ?, ?)";
-        let params = [
-            vpc.into(),
-            (&entry.cidr).into(),
-            entry.ip_number.into(),
-            (&entry.status).into(),
-            now.into(),
-            now.into(),
-        ];
+        let params =
+            [vpc.into(), (&entry.cidr).into(), entry.ip_number.into(), (&entry.status).into(), now.into(), now.into()];
         transaction.write(sql, &params).await?;
     }
     transaction.commit().await
@@ -152,7 +146,8 @@ async fn put_back(database: &Database, vpc: &str, cidr: &str, cluster: &str) -> 
     let rows = database.read(sql, &[vpc.into(), cidr.into(), cluster.into(), AVAILABLE.into()]).await?;
     let Some(row) = rows.first() else { return Ok(false) };
     // The cluster again: released and handed out to another one meanwhile, it is not ours any more.
-    let sql = "UPDATE tke_cidrs SET status = ?, cluster = '', updated_at = ? WHERE id = ? AND cluster = ? AND status <> ?";
+    let sql =
+        "UPDATE tke_cidrs SET status = ?, cluster = '', updated_at = ? WHERE id = ? AND cluster = ? AND status <> ?";
     let params = [AVAILABLE.into(), now().into(), row.uint(0)?.into(), cluster.into(), AVAILABLE.into()];
     Ok(database.write(sql, &params).await?.rows == 1)
 }
@@ -161,9 +156,8 @@ async fn put_back(database: &Database, vpc: &str, cidr: &str, cluster: &str) -> 
 pub(crate) async fn count(database: &Database) -> Result<Vec<Count>, Failure> {
     let sql = "SELECT count(*), vpc, ip_number, status FROM tke_cidrs GROUP BY vpc, ip_number, status \
                ORDER BY vpc, ip_number, status";
-    let count = |row: &Row| {
-        Ok(Count { count: row.uint(0)?, vpc: row.text(1)?, ip_number: row.uint(2)?, status: row.text(3)? })
-    };
+    let count =
+        |row: &Row| Ok(Count { count: row.uint(0)?, vpc: row.text(1)?, ip_number: row.uint(2)?, status: row.text(3)? });
     let rows = database.read(sql, &[]).await.map_err(Failure::reading("tke cidrs"))?;
     rows.iter().map(count).collect::<Result<_, _>>().map_err(Failure::reading("tke cidrs"))
 }

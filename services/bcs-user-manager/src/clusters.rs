@@ -72,8 +72,7 @@ pub(crate) async fn create(database: &Database, document: &Document, creator: u3
     let now = now();
     let sql = "INSERT INTO bcs_clusters (id, cluster_type, tke_cluster_id, tke_cluster_region, creator_id, created_at) \
                VALUES (?, ?, ?, ?, ?, ?)";
-    let params =
-        [id.into(), cluster_type.into(), tke_id.into(), tke_region.into(), creator.into(), now.into()];
+    let params = [id.into(), cluster_type.into(), tke_id.into(), tke_region.into(), creator.into(), now.into()];
     database.write(sql, &params).await.map_err(|error| match error {
         // Another request was faster.
         SqlError::Duplicate { .. } => already_exists(id),

@@ -69,7 +69,8 @@ pub(crate) async fn get(database: &Database, cluster_id: &str) -> Result<Credent
 
 /// The credentials of all clusters by cluster id.
 pub(crate) async fn list(database: &Database) -> Result<BTreeMap<String, Access>, Failure> {
-    let sql = "SELECT server_addresses, ca_cert_data, user_token, cluster_domain, cluster_id FROM bcs_cluster_credentials";
+    let sql =
+        "SELECT server_addresses, ca_cert_data, user_token, cluster_domain, cluster_id FROM bcs_cluster_credentials";
     let rows = database.read(sql, &[]).await.map_err(Failure::reading("credentials"))?;
     let entry = |row: &Row| Ok((row.text(4)?, Access::of(row)?));
     rows.iter().map(entry).collect::<Result<_, _>>().map_err(Failure::reading("credentials"))

@@ -3,8 +3,8 @@
 
 use std::io::Read;
 
-use bcs_common::http::body::{self, BodyError};
 use bcs_common::http::Body;
+use bcs_common::http::body::{self, BodyError};
 use bytes::Bytes;
 use flate2::read::{GzDecoder, ZlibDecoder};
 use http::header::CONTENT_ENCODING;
@@ -44,7 +44,7 @@ impl Document {
     }
 
     /// The first JSON value; what follows is ignored.
-    fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         match Value::deserialize(&mut serde_json::Deserializer::from_str(&text)) {
             Ok(Value::Object(fields)) => Self(fields),

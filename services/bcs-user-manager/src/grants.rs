@@ -195,3 +195,89 @@ fn add(lists: &mut Actions, list: &Arc<str>) {
         lists.push(Arc::clone(list));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::database;
+
+    async fn grants(rows: &'static str) -> (tempfile::TempDir, Database, Grants, Health, Shutdown) {
+        let (dir, database) = database().await;
+        database.write("INSERT INTO bcs_roles (id, name, actions) VALUES (9, 'odd', '')", &[]).await.unwrap();
+        database.write(rows, &[]).await.unwrap();
+        let (health, shutdown) = (Health::new(), Shutdown::new());
+        let grants = Grants::start(database.clone(), health.clone(), &shutdown).await.unwrap();
+        (dir, database, grants, health, shutdown)
+    }
+
+    const ROWS: &str = "INSERT INTO bcs_user_resource_roles (user_id, resource_type, resource, role_id) VALUES \
+        (1, 'cluster', 'c1', 2), (1, 'cluster', 'c2', 1), (1, 'meshmanager', 'm', 2), (2, 'cluster', '*', 2), \
+        (3, 'cluster', '', 1), (4, 'cluster', 'c1', 77), (5, 'storage', NULL, 9), (6, 'cluster', 'c1', 1), \
+        (6, 'cluster', 'c1', 2)";
+
+    #[tokio::test]
+    async fn who_may_do_what() {
+        let (_dir, _database, grants, _health, _shutdown) = grants(ROWS).await;
+        for (user, resource_type, resource, action, want) in [
+            (1, "cluster", "c1", "GET", true),
+            (1, "cluster", "c1", "POST", false),
+            (1, "cluster", "c1", "get", false),
+            (1, "cluster", "c2", "DELETE", true),
+            (1, "cluster", "C1", "GET", false),
+            (1, "cluster", "c3", "GET", false),
+            (1, "cluster", "*", "GET", false),
+            // Without a resource every grant of the type counts.
+            (1, "cluster", "", "PATCH", true),
+            (1, "cluster", "c1", "HEAD", false),
+            (1, "cluster", "c1", "GET,POST", false),
+            (1, "cluster", "c1", "", false),
+            // Of other types only the type counts.
+            (1, "meshmanager", "other", "GET", true),
+            (1, "meshmanager", "", "PUT", false),
+            (1, "storage", "", "GET", false),
+            (2, "cluster", "any", "GET", true),
+            (2, "cluster", "*", "GET", true),
+            (2, "cluster", "any", "PUT", false),
+            (3, "cluster", "c1", "GET", false),
+            (3, "cluster", "", "GET", true),
+            // The role is gone, or has no actions.
+            (4, "cluster", "c1", "GET", false),
+            (5, "storage", "", "GET", false),
+            (6, "cluster", "c1", "POST", true),
+            (7, "cluster", "c1", "GET", false),
+        ] {
+            let allowed = grants.allow(user, resource_type, resource, action);
+            assert_eq!(allowed, want, "{user} {resource_type} {resource} {action}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_counts_at_once() {
+        let (_dir, database, grants, _health, shutdown) = grants(ROWS).await;
+        database.write("DELETE FROM bcs_user_resource_roles WHERE user_id = 1", &[]).await.unwrap();
+        database.write("UPDATE bcs_user_resource_roles SET resource = 'c9' WHERE user_id = 2", &[]).await.unwrap();
+        assert!(grants.allow(1, "cluster", "c1", "GET"));
+        grants.changed(vec![1, 2]).await;
+        assert!(!grants.allow(1, "cluster", "c1", "GET") && !grants.allow(2, "cluster", "c1", "GET"));
+        assert!(grants.allow(2, "cluster", "c9", "GET") && grants.allow(3, "cluster", "", "GET"));
+        assert!(shutdown.drain(Duration::from_secs(5)).await);
+    }
+
+    #[tokio::test]
+    async fn an_outage_keeps_the_last_state_and_says_so() {
+        let (_dir, database, grants, health, _shutdown) = grants(ROWS).await;
+        database.write("ALTER TABLE bcs_roles RENAME TO away", &[]).await.unwrap();
+        grants.changed(vec![1]).await;
+        assert!(grants.allow(1, "cluster", "c1", "GET"));
+        assert!(!health.is_ready());
+        database.write("ALTER TABLE away RENAME TO bcs_roles", &[]).await.unwrap();
+        database.write("DELETE FROM bcs_user_resource_roles WHERE user_id = 1", &[]).await.unwrap();
+        let recovered = async {
+            while !health.is_ready() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), recovered).await.unwrap();
+        assert!(!grants.allow(1, "cluster", "c1", "GET"));
+    }
+}

@@ -87,6 +87,10 @@ pub struct Options {
     pub bootstrap_users: Vec<BootstrapOptions>,
     /// `tke`, as configured.
     pub tke: TkeOptions,
+    /// The service runs inside of `bcs server`; not configurable. Then the plain listener takes any port if its port is 0, and
+    /// without bootstrap users an admin is made whose generated token is kept in the data directory.
+    #[serde(skip)]
+    pub embedded: bool,
 }
 
 /// An element of `bootstrap_users`.

@@ -212,3 +212,120 @@ pub(crate) async fn get(database: &Database, user: &str, resource_type: &str) ->
     let rows = database.read(sql, &[id.into(), resource_type.into()]).await.map_err(Failure::reading("permissions"))?;
     rows.iter().map(permission).collect::<Result<_, _>>().map_err(Failure::reading("permissions"))
 }
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::tests::{database, document};
+    use crate::users::{self, UserType};
+
+    fn body(entries: &[Value]) -> Document {
+        let body = json!({"apiVersion": "v1", "kind": "permission", "spec": {"permissions": entries}});
+        document(&body.to_string())
+    }
+
+    fn entry(user: &str, resource_type: &str, resource: &str, role: &str) -> Value {
+        json!({"user_name": user, "resource_type": resource_type, "resource": resource, "role": role})
+    }
+
+    async fn database_with_users() -> (tempfile::TempDir, Database) {
+        let (dir, database) = database().await;
+        for name in ["admin", "bob"] {
+            users::create(&database, name, UserType::Plain).await.unwrap();
+        }
+        (dir, database)
+    }
+
+    async fn of(database: &Database, user: &str) -> Vec<(String, String)> {
+        let permissions = get(database, user, "cluster").await.unwrap();
+        permissions.into_iter().map(|permission| (permission.resource, permission.role)).collect()
+    }
+
+    fn pair(resource: &str, role: &str) -> (String, String) {
+        (resource.to_owned(), role.to_owned())
+    }
+
+    #[tokio::test]
+    async fn grants_are_exact_and_not_doubled() {
+        let (_dir, database) = database_with_users().await;
+        for resource in ["c1", "", "c1", "C1"] {
+            let changed = apply(&database, &body(&[entry("bob", "cluster", resource, "viewer")]), Change::Grant).await;
+            assert_eq!(changed.unwrap(), [2]);
+        }
+        assert_eq!(of(&database, "bob").await, [pair("c1", "viewer"), pair("", "viewer"), pair("C1", "viewer")]);
+        apply(&database, &body(&[entry("bob", "cluster", "", "viewer")]), Change::Revoke).await.unwrap();
+        assert_eq!(of(&database, "bob").await, [pair("c1", "viewer"), pair("C1", "viewer")]);
+        apply(&database, &body(&[entry("bob", "cluster", "none", "viewer")]), Change::Revoke).await.unwrap();
+        assert_eq!(of(&database, "bob").await.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn revoking_removes_duplicates_and_rows_with_null() {
+        let (_dir, database) = database_with_users().await;
+        let insert = "INSERT INTO bcs_user_resource_roles (user_id, resource_type, resource, role_id) VALUES \
+                      (2, 'cluster', 'c', 2), (2, 'cluster', 'c', 2), (2, 'cluster', NULL, 2), (2, 'cluster', 'c', 1)";
+        database.write(insert, &[]).await.unwrap();
+        for resource in ["c", ""] {
+            apply(&database, &body(&[entry("bob", "cluster", resource, "viewer")]), Change::Revoke).await.unwrap();
+        }
+        assert_eq!(of(&database, "bob").await, [pair("c", "manager")]);
+    }
+
+    #[tokio::test]
+    async fn an_empty_or_wrong_field_never_means_somebody() {
+        let (_dir, database) = database_with_users().await;
+        for (entry, grant, revoke) in [
+            (
+                entry("", "cluster", "c", "viewer"),
+                "failed to grant permission to user [], user not exist",
+                "failed to revoke permission of user [], user not exist",
+            ),
+            (
+                json!({"user_name": 1, "resource_type": "cluster", "role": "viewer"}),
+                "failed to grant permission to user [], user not exist",
+                "failed to revoke permission of user [], user not exist",
+            ),
+            (
+                entry("bob", "cluster", "c", ""),
+                "failed to grant role [] permission to user [bob], role not exist",
+                "failed to revoke permission of role [] from user [bob], role not exist",
+            ),
+            (entry("bob", "", "c", "viewer"), "resource_type is empty", "resource_type is empty"),
+            (json!("x"), "resource_type is empty", "resource_type is empty"),
+        ] {
+            for (change, want) in [(Change::Grant, grant), (Change::Revoke, revoke)] {
+                let failure = apply(&database, &body(std::slice::from_ref(&entry)), change).await.unwrap_err();
+                assert_eq!(failure.status, StatusCode::BAD_REQUEST);
+                assert_eq!(failure.message, format!("errcode: 1405061, {want}"));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failing_entry_leaves_nothing() {
+        let (_dir, database) = database_with_users().await;
+        let good = entry("bob", "cluster", "c", "viewer");
+        for bad in [entry("nobody", "cluster", "c", "viewer"), entry("bob", "cluster", &"x".repeat(256), "viewer")] {
+            assert!(apply(&database, &body(&[good.clone(), bad]), Change::Grant).await.is_err());
+            assert_eq!(of(&database, "bob").await, []);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_document_must_say_what_it_is() {
+        let (_dir, database) = database_with_users().await;
+        for (body, want) in [
+            ("{}", "errcode: 1405061, BcsPermission kind must be permission"),
+            (r#"{"kind":"permissions","apiVersion":"v1"}"#, "errcode: 1405061, BcsPermission kind must be permission"),
+            (r#"{"kind":"permission","apiVersion":"v2"}"#, "errcode: 1405061, BcsPermission apiVersion must be v1"),
+        ] {
+            let failure = apply(&database, &document(body), Change::Grant).await.unwrap_err();
+            assert_eq!(failure.message, want);
+        }
+        let empty = r#"{"kind":"permission","apiVersion":"v1","spec":{"permissions":null}}"#;
+        assert_eq!(apply(&database, &document(empty), Change::Grant).await.unwrap(), [0; 0]);
+    }
+}

@@ -274,9 +274,8 @@ mod tests {
             key_file: Some(files.server_key.clone()),
             ..ServerTls::default()
         };
-        let listener = Listener::bind("127.0.0.1:0", Some(tls::server_config(&options, &["http/1.1"]).unwrap()))
-            .await
-            .unwrap();
+        let listener =
+            Listener::bind("127.0.0.1:0", Some(tls::server_config(&options, &["http/1.1"]).unwrap())).await.unwrap();
         let host = format!("localhost:{}", listener.local_addr().port());
         let asked = Arc::new(Mutex::new(Vec::new()));
         let service = {

@@ -124,8 +124,7 @@ pub(crate) async fn insert(
     let sql = "INSERT INTO bcs_users (name, user_type, user_token, created_at, updated_at, expires_at) \
                VALUES (?, ?, ?, ?, ?, ?)";
     let number = user_type.number();
-    let params =
-        [name.into(), number.into(), (&user_token).into(), now.into(), now.into(), expires_at.into()];
+    let params = [name.into(), number.into(), (&user_token).into(), now.into(), now.into(), expires_at.into()];
     let id = u32::try_from(database.write(sql, &params).await?.id).unwrap_or_default();
     let (created_at, updated_at) = (written(now), written(now));
     let name = name.to_owned();
@@ -198,10 +197,7 @@ pub(crate) fn parse_days(text: &str) -> Result<u16, Failure> {
         return Err(wrong("invalid syntax"));
     }
     let days: i64 = text.parse().map_err(|_| wrong("value out of range"))?;
-    u16::try_from(days)
-        .ok()
-        .filter(|_| days <= MAX_DAYS)
-        .ok_or_else(|| Failure::bad_request("invalid expire_time"))
+    u16::try_from(days).ok().filter(|_| days <= MAX_DAYS).ok_or_else(|| Failure::bad_request("invalid expire_time"))
 }
 
 /// As Go quotes the text in its error.
@@ -222,7 +218,8 @@ mod tests {
             assert_eq!(parse_days(text).unwrap(), want, "{text}");
         }
         let message = |text| parse_days(text).unwrap_err().message;
-        let syntax = "errcode: 1405061, invalid expire_time, failed to atoi: strconv.Atoi: parsing \"abc\": invalid syntax";
+        let syntax =
+            "errcode: 1405061, invalid expire_time, failed to atoi: strconv.Atoi: parsing \"abc\": invalid syntax";
         assert_eq!(message("abc"), syntax);
         for text in ["", " 1", "1.5", "0x3", "1_0", "-", "+", "١"] {
             assert!(message(text).ends_with(": invalid syntax"), "{text}");
