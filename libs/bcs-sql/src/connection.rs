@@ -120,7 +120,8 @@ fn mysql_options(dsn: &MySqlDsn) -> MySqlConnectOptions {
         Address::Tcp { host, port } => options.host(host).port(*port),
         Address::Unix(path) => options.socket(path),
     };
-    if let Some(password) = &dsn.password {
+    // The Go driver takes an empty password for none.
+    if let Some(password) = dsn.password.as_ref().filter(|password| !password.is_empty()) {
         options = options.password(password);
     }
     if !dsn.database.is_empty() {
