@@ -74,10 +74,14 @@ pub(crate) async fn make_users(database: &Database, configured: Vec<BootstrapUse
                     warn!("user [{name}] exists with another token than the configured one, which is ignored");
                 }
             }
-            None => {
-                users::insert(database, &name, user_type, token).await.map_err(failed)?;
-                info!("created user [{name}]");
-            }
+            None => match users::insert(database, &name, user_type, token).await {
+                Ok(_) => info!("created user [{name}]"),
+                Err(error) => {
+                    // Another instance may have made it since.
+                    let known = users::find(database, &name, user_type).await.map_err(failed)?;
+                    known.filter(|_| error.is_duplicate()).ok_or(error).map_err(failed)?;
+                }
+            },
         }
     }
     Ok(())
