@@ -74,6 +74,13 @@ async fn a_file_that_is_no_database_is_an_error() {
     assert!(SqliteStore::open(&path).is_err());
 }
 
+#[tokio::test]
+async fn a_file_has_one_owner() {
+    let opened = open();
+    let refused = SqliteStore::open(opened.store.path()).unwrap_err();
+    assert!(std::error::Error::source(&refused).unwrap().to_string().contains("locked by another process"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_of_many_callers_all_arrive() {
     let opened = open();

@@ -140,7 +140,15 @@ fn reason(error: &io::Error) -> String {
 }
 
 /// Reads an INI file: the one that is named, which must then be there, or one in the working directory, which need not.
-fn read_ini(key: &'static str, named: &str, default: &str) -> Result<Option<(Ini, String)>, BackendError> {
+fn read_ini(
+    key: &'static str,
+    named: &str,
+    default: &str,
+    only_named: bool,
+) -> Result<Option<(Ini, String)>, BackendError> {
+    if named.is_empty() && only_named {
+        return Ok(None);
+    }
     let path = if named.is_empty() { default } else { named };
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some((Ini::parse(&String::from_utf8_lossy(&bytes)), path.to_owned()))),
@@ -154,7 +162,7 @@ fn read_ini(key: &'static str, named: &str, default: &str) -> Result<Option<(Ini
 /// # Errors
 /// [`BackendError`].
 pub fn open(options: &Options, metrics: &Metrics, shutdown: &Shutdown) -> Result<Backends, BackendError> {
-    match read_ini("database_config_file", &options.database_config_file, DATABASE_FILE)? {
+    match read_ini("database_config_file", &options.database_config_file, DATABASE_FILE, options.only_named_files)? {
         Some((ini, path)) => {
             info!("store: the databases of {path}");
             Ok(from_ini(&ini, metrics, shutdown))
@@ -296,7 +304,7 @@ pub fn zookeeper_options(servers: &str) -> ZooKeeperOptions {
 /// Starts the queue that the options ask for. A queue that cannot be used is an error in the log and then off: it must
 /// never keep anybody from writing.
 pub fn open_queue(options: &Options, metrics: &Metrics, shutdown: &Shutdown) -> Queue {
-    let config = match read_ini("queue_config_file", &options.queue_config_file, QUEUE_FILE) {
+    let config = match read_ini("queue_config_file", &options.queue_config_file, QUEUE_FILE, options.only_named_files) {
         Ok(None) => Ok(None),
         Ok(Some((ini, _))) => QueueConfig::read(&ini).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -363,11 +371,12 @@ mod tests {
     fn a_named_file_must_be_there() {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("none.conf");
-        let error = read_ini("database_config_file", missing.to_str().unwrap(), DATABASE_FILE).unwrap_err().to_string();
+        let error =
+            read_ini("database_config_file", missing.to_str().unwrap(), DATABASE_FILE, false).unwrap_err().to_string();
         assert_eq!(error, format!("database_config_file: open {}: no such file or directory", missing.display()));
-        assert!(read_ini("queue_config_file", "", missing.to_str().unwrap()).unwrap().is_none());
+        assert!(read_ini("queue_config_file", "", missing.to_str().unwrap(), false).unwrap().is_none());
         std::fs::write(&missing, "[a]\n").unwrap();
-        let (ini, _) = read_ini("queue_config_file", "", missing.to_str().unwrap()).unwrap().unwrap();
+        let (ini, _) = read_ini("queue_config_file", "", missing.to_str().unwrap(), false).unwrap().unwrap();
         assert_eq!(ini.sections().len(), 1);
     }
 

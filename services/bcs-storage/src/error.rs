@@ -39,13 +39,6 @@ impl Error {
 
     /// The error and all its causes in one line, for the log.
     pub fn causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        bcs_common::errors::chain(self)
     }
 }

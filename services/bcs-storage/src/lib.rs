@@ -39,7 +39,7 @@ use std::time::Duration;
 use bcs_common::config::{self, Exit};
 use bcs_common::http::envelope::Program;
 use bcs_common::shutdown::Shutdown;
-use bcs_common::{logs, pidfile, tls};
+use bcs_common::{errors, logs, pidfile, tls};
 use tracing::{error, warn};
 
 pub use options::{Options, spec};
@@ -90,7 +90,7 @@ async fn serve(options: &Options, program: Program) -> Result<(), String> {
             shutdown.triggered().await;
             Ok(())
         }
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(errors::chain(&error)),
     };
     if !shutdown.drain(STOP_LIMIT).await {
         warn!("stopped before everything was done");

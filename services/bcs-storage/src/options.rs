@@ -50,6 +50,9 @@ pub struct Options {
     pub alarm_max_cap: i64,
     /// Log the bodies of requests.
     pub print_body: bool,
+    /// Look for no database or queue file in the working directory: `bcs server` keeps everything in its data directory.
+    #[serde(skip)]
+    pub only_named_files: bool,
 }
 
 /// The file-only object `ServerCert`, which gives the key password at run time (common.md 1.1).

@@ -92,7 +92,10 @@ impl DocumentDatabase for MongoDatabase {
         self.operations.run("insert", insert).await
     }
 
-    async fn upsert(&self, collection: &str, upsert: Upsert) -> Result<()> {
+    async fn upsert(&self, collection: &str, mut upsert: Upsert) -> Result<()> {
+        if let Some(data) = upsert.data.take() {
+            upsert.set.insert("data", data.decode().map_err(|error| Error::Invalid(error.to_string()))?);
+        }
         for set in [&upsert.set, &upsert.set_when_new] {
             update::check(set)?;
         }

@@ -162,7 +162,7 @@ impl Target<'_> {
             return Ok(rows.into_iter().next().map(|(seq, row)| Found::new(seq, row.flag, row.rest.is_none())));
         }
         let sql = format!(
-            "SELECT seq, flag, rest IS NULL FROM {} WHERE collection = ?{} ORDER BY flag IS 1, seq LIMIT 1",
+            "SELECT _seq, _flag, _rest IS NULL FROM {} WHERE _collection = ?{} ORDER BY _flag IS 1, _seq LIMIT 1",
             self.table.name(),
             narrow.sql
         );
@@ -204,7 +204,7 @@ impl Target<'_> {
     }
 
     fn set_columns(&self, writing: &mut Writing<'_>, found: &Found, columns: &[&(String, Value)]) -> Result<()> {
-        let sql = format!("UPDATE {} SET {} WHERE seq = ?", self.table.name(), self.assignments(columns));
+        let sql = format!("UPDATE {} SET {} WHERE _seq = ?", self.table.name(), self.assignments(columns));
         let feed = writing.feed(self.database(), self.collection);
         let before = feed.as_ref().map(|_| self.row(writing, found.seq)).transpose()?;
         let mut parameters: Vec<&dyn rusqlite::ToSql> = columns.iter().map(|(_, value)| value as _).collect();
@@ -263,7 +263,7 @@ impl Target<'_> {
     }
 
     fn row(&self, writing: &Writing<'_>, seq: i64) -> Result<Row> {
-        let sql = format!("SELECT {} FROM {} WHERE seq = ?", self.table.columns, self.table.name());
+        let sql = format!("SELECT {} FROM {} WHERE _seq = ?", self.table.columns, self.table.name());
         Ok(writing.connection.prepare_cached(&sql)?.query_row([seq], |row| Row::read(self.table, row))?)
     }
 
@@ -278,7 +278,7 @@ impl Target<'_> {
             && !self.has_strays(writing, columns)?
         {
             let assignments = self.assignments(&columns.iter().collect::<Vec<_>>());
-            let sql = format!("UPDATE {} SET {assignments} WHERE collection = ?{}", self.table.name(), narrow.sql);
+            let sql = format!("UPDATE {} SET {assignments} WHERE _collection = ?{}", self.table.name(), narrow.sql);
             let parameters = columns
                 .iter()
                 .map(|(_, value)| value.clone())
@@ -304,7 +304,7 @@ impl Target<'_> {
             let mut name = Vec::new();
             crate::json::write_string(field, &mut name);
             let sql = format!(
-                "SELECT 1 FROM {} WHERE collection = ? AND {column} IS NULL AND instr(rest, ?) > 0 LIMIT 1",
+                "SELECT 1 FROM {} WHERE _collection = ? AND {column} IS NULL AND instr(_rest, ?) > 0 LIMIT 1",
                 self.table.name()
             );
             let name = String::from_utf8_lossy(&name);
@@ -321,13 +321,13 @@ impl Target<'_> {
         let indexes = self.indexes(writing)?;
         let narrow = Narrow::of(self.table, filter);
         if feed.is_none() && unique(&indexes).next().is_none() && narrow.exact {
-            let sql = format!("DELETE FROM {} WHERE collection = ?{}", self.table.name(), narrow.sql);
+            let sql = format!("DELETE FROM {} WHERE _collection = ?{}", self.table.name(), narrow.sql);
             let parameters = std::iter::once(Value::Text(self.collection.to_owned())).chain(narrow.parameters);
             let deleted = writing.connection.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(parameters))?;
             return Ok(deleted as u64);
         }
         let rows = read::find_rows(writing.connection, self.table, self.collection, filter)?;
-        let sql = format!("DELETE FROM {} WHERE seq = ?", self.table.name());
+        let sql = format!("DELETE FROM {} WHERE _seq = ?", self.table.name());
         for (seq, row) in &rows {
             for stored in unique(&indexes) {
                 let key = stored.key(&row.fields_for(self.table, stored)?)?;
@@ -381,7 +381,7 @@ impl Target<'_> {
     }
 
     fn publish(&self, writing: &mut Writing<'_>, feed: Feed, kind: ChangeKind, seq: i64) -> Result<()> {
-        let sql = format!("SELECT {} FROM {} WHERE seq = ?", self.table.columns, self.table.name());
+        let sql = format!("SELECT {} FROM {} WHERE _seq = ?", self.table.columns, self.table.name());
         let mut statement = writing.connection.prepare_cached(&sql)?;
         let mut json = Vec::with_capacity(4096);
         let row = statement.query_row([seq], |row| {

@@ -260,7 +260,7 @@ mod tests {
     fn the_kind_of_an_application_has_a_default() {
         let default =
             Filter::Or(vec![one_of("data.kind", ",application"), Filter::Exists(Path::dotted("data.kind"), false)]);
-        assert_eq!(conditions(kind(MESOS, "application"), &get("")), [default.clone()]);
+        assert_eq!(conditions(kind(MESOS, "application"), &get("")), std::slice::from_ref(&default));
         assert_eq!(conditions(kind(MESOS, "application"), &post(r#"{"kind":null}"#)), [default]);
         assert_eq!(conditions(kind(MESOS, "application"), &get("kind=")), []);
         assert_eq!(conditions(kind(MESOS, "process"), &post("")), [one_of("data.kind", "process")]);
