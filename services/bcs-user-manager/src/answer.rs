@@ -1,6 +1,5 @@
 //! What the service answers: the envelope `{result, code, message, data}` (user-manager.md 4.1), errors in it, and times.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use bcs_common::http::Body;
@@ -121,18 +120,6 @@ impl Failure {
         *response.status_mut() = self.status;
         response
     }
-}
-
-/// An error with its causes, for the log.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// A time of the database in JSON: RFC 3339, Go's zero time for NULL.

@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(user.user_token, "one");
         let clash = vec![BootstrapUser { name: "b".into(), user_type: UserType::Saas, token: "one".into() }];
         let error = make_users(&database, clash).await.unwrap_err();
-        let text = crate::answer::with_causes(&error);
+        let text = bcs_common::errors::chain(&error);
         assert_eq!(text, "error creating user [b]: Duplicate entry for key 'bcs_users.user_token'");
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bcs_common::errors::chain;
 use bcs_common::metrics::Health;
 use bcs_common::shutdown::Shutdown;
 use bcs_sql::{Database, Param, Row, SqlError};
@@ -12,8 +13,6 @@ use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info};
-
-use crate::answer::with_causes;
 
 /// Time between two complete reloads.
 const RELOAD: Duration = Duration::from_secs(60);
@@ -154,7 +153,7 @@ impl Reloader {
 
     fn failed(&mut self, failure: &SqlError) {
         let age = self.loaded.elapsed().as_secs();
-        error!("failed to reload permissions, the state of {age} s ago is kept: {}", with_causes(failure));
+        error!("failed to reload permissions, the state of {age} s ago is kept: {}", chain(failure));
         self.health.set(PART, Err(format!("not reloaded for {age} s: {failure}")));
         self.next = Instant::now() + RETRY;
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bcs_common::errors::chain;
 use bcs_common::registry::etcd::{EtcdOptions, EtcdRegistry};
 use bcs_common::registry::zookeeper::{ZooKeeper, ZooKeeperOptions};
 use bcs_common::registry::{Registry, ServerInfo, ServiceRegistration};
@@ -12,7 +13,6 @@ use bcs_common::tls::{self, ClientTls, ConfigKeys, TlsError, Verify};
 use bcs_common::{build_constants, version};
 use tracing::info;
 
-use crate::answer::with_causes;
 use crate::options::Options;
 use crate::service::StartError;
 
@@ -28,7 +28,7 @@ pub(crate) fn configured(options: &Options, shutdown: &Shutdown) -> Result<Vec<B
     let etcd = &options.etcd.etcd_registry;
     if etcd.etcd_feature {
         let wrong = |error: &dyn std::error::Error| {
-            let causes = with_causes(error);
+            let causes = chain(error);
             StartError::Registry(format!("turn on etcd registry feature but configuration not correct, {causes}"))
         };
         let tls = etcd_tls(options).map_err(|error| wrong(&error))?;
@@ -40,7 +40,7 @@ pub(crate) fn configured(options: &Options, shutdown: &Shutdown) -> Result<Vec<B
     if !servers.is_empty() {
         let (user, password) = (build_constants::zookeeper_client_user(), build_constants::zookeeper_client_pwd());
         let zookeeper = ZooKeeper::start(ZooKeeperOptions::new(servers, user, password), shutdown)
-            .map_err(|error| StartError::Registry(format!("key \"bcs_zookeeper\": {}", with_causes(&error))))?;
+            .map_err(|error| StartError::Registry(format!("key \"bcs_zookeeper\": {}", chain(&error))))?;
         registries.push(Box::new(zookeeper));
         info!("registry: ZooKeeper {servers}");
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bcs_common::errors::chain;
 use bcs_common::http::Body;
 use bcs_common::http::envelope::Program;
 use bcs_common::http::router::RouterService;
@@ -22,7 +23,6 @@ use http::{Request, Response};
 use tower::Service;
 use tracing::{error, info, warn};
 
-use crate::answer::with_causes;
 use crate::bootstrap::{self, AdminToken, BootstrapError};
 use crate::grants::Grants;
 use crate::lookup::TokenLookup;
@@ -85,7 +85,7 @@ pub enum StartError {
 impl StartError {
     /// The text with its causes.
     pub fn causes(&self) -> String {
-        with_causes(self)
+        chain(self)
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bcs_common::errors::chain;
 use bcs_common::http::code;
 use bcs_common::tls::{self, ClientTls, TlsError, Verify};
 use bcs_sql::Database;
@@ -25,7 +26,7 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::answer::{Failure, with_causes};
+use crate::answer::Failure;
 use crate::clusters;
 use crate::credentials::{self, Access};
 
@@ -120,7 +121,7 @@ impl TkeClient {
         let transport = |reason: String| TkeError::Transport { host: self.host.clone(), reason };
         let late = |_| Err("no answer in time".into());
         let exchange = tokio::time::timeout(TIMEOUT, self.get(&target)).await.unwrap_or_else(late);
-        parse(&exchange.map_err(|error| transport(with_causes(&*error)))?)
+        parse(&exchange.map_err(|error| transport(chain(&*error)))?)
     }
 
     /// Path and query of a signed call.

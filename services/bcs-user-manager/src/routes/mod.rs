@@ -8,6 +8,7 @@ mod verify;
 
 use std::sync::Arc;
 
+use bcs_common::errors::chain;
 use bcs_common::http::Body;
 use bcs_common::http::router::{Call, Router};
 use bcs_common::shutdown::Shutdown;
@@ -16,7 +17,7 @@ use futures::future::BoxFuture;
 use http::{Method, Response};
 use tracing::{debug, error};
 
-use crate::answer::{Answer, Failure, with_causes};
+use crate::answer::{Answer, Failure};
 use crate::auth::Access;
 use crate::document::Document;
 use crate::grants::Grants;
@@ -154,7 +155,7 @@ async fn serve(app: Shared, call: Call, route: &'static Route) -> Response<Body>
     answer.unwrap_or_else(|failure| {
         let id = id.map(|id| id.to_string()).unwrap_or_default();
         match &failure.cause {
-            Some(cause) => error!("{} failed ({id}): {}", route.name, with_causes(cause)),
+            Some(cause) => error!("{} failed ({id}): {}", route.name, chain(cause)),
             // The message of a refusal may repeat a token that the caller sent: it is not logged.
             None => debug!("{} refused ({id}): {}, code {}", route.name, failure.status, failure.code.value),
         }
