@@ -1,5 +1,7 @@
 //! Replays the recorded conversations of bcs-storage, on its embedded store and on MongoDB with ZooKeeper.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests: a panic is a failed test")]
+
 use std::path::Path;
 
 use bcs_integration_tests::golden::Replay;

@@ -1,6 +1,12 @@
 //! What bcs-storage tells the subscribers of its message queue, as recorded, and that a broken queue harms nobody.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests: a panic is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: a panic is a failed test"
+)]
 
 use std::path::Path;
 use std::time::Duration;

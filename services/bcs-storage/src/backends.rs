@@ -111,14 +111,14 @@ pub struct Backends {
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
     /// A file that the configuration names cannot be read.
-    #[error("{key}: open {}: {}", path.display(), reason(source))]
+    #[error("{key}: open {}: {reason}", path.display())]
     Unreadable {
         /// The option.
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// Why, in the words of the original.
+        reason: String,
     },
     /// The embedded store cannot be used.
     #[error("data_dir: cannot use {}", path.display())]
@@ -139,21 +139,13 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// Reads an INI file: the one that is named, which must then be there, or one in the working directory, which need not.
-fn read_ini(
-    key: &'static str,
-    named: &str,
-    default: &str,
-    only_named: bool,
-) -> Result<Option<(Ini, String)>, BackendError> {
-    if named.is_empty() && only_named {
-        return Ok(None);
-    }
-    let path = if named.is_empty() { default } else { named };
+/// Reads an INI file: the one that is named, which must then be there, else the default one, which need not.
+fn read_ini(key: &'static str, named: &str, default: Option<&str>) -> Result<Option<(Ini, String)>, BackendError> {
+    let Some(path) = Some(named).filter(|name| !name.is_empty()).or(default) else { return Ok(None) };
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some((Ini::parse(&String::from_utf8_lossy(&bytes)), path.to_owned()))),
         Err(error) if named.is_empty() && error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(BackendError::Unreadable { key, path: path.into(), source }),
+        Err(error) => Err(BackendError::Unreadable { key, path: path.into(), reason: reason(&error) }),
     }
 }
 
@@ -162,7 +154,8 @@ fn read_ini(
 /// # Errors
 /// [`BackendError`].
 pub fn open(options: &Options, metrics: &Metrics, shutdown: &Shutdown) -> Result<Backends, BackendError> {
-    match read_ini("database_config_file", &options.database_config_file, DATABASE_FILE, options.only_named_files)? {
+    let default = (!options.only_named_files).then_some(DATABASE_FILE);
+    match read_ini("database_config_file", &options.database_config_file, default)? {
         Some((ini, path)) => {
             info!("store: the databases of {path}");
             Ok(from_ini(&ini, metrics, shutdown))
@@ -304,7 +297,8 @@ pub fn zookeeper_options(servers: &str) -> ZooKeeperOptions {
 /// Starts the queue that the options ask for. A queue that cannot be used is an error in the log and then off: it must
 /// never keep anybody from writing.
 pub fn open_queue(options: &Options, metrics: &Metrics, shutdown: &Shutdown) -> Queue {
-    let config = match read_ini("queue_config_file", &options.queue_config_file, QUEUE_FILE, options.only_named_files) {
+    let default = (!options.only_named_files).then_some(QUEUE_FILE);
+    let config = match read_ini("queue_config_file", &options.queue_config_file, default) {
         Ok(None) => Ok(None),
         Ok(Some((ini, _))) => QueueConfig::read(&ini).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -371,12 +365,11 @@ mod tests {
     fn a_named_file_must_be_there() {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("none.conf");
-        let error =
-            read_ini("database_config_file", missing.to_str().unwrap(), DATABASE_FILE, false).unwrap_err().to_string();
+        let error = read_ini("database_config_file", missing.to_str().unwrap(), None).unwrap_err().to_string();
         assert_eq!(error, format!("database_config_file: open {}: no such file or directory", missing.display()));
-        assert!(read_ini("queue_config_file", "", missing.to_str().unwrap(), false).unwrap().is_none());
+        assert!(read_ini("queue_config_file", "", missing.to_str()).unwrap().is_none());
         std::fs::write(&missing, "[a]\n").unwrap();
-        let (ini, _) = read_ini("queue_config_file", "", missing.to_str().unwrap(), false).unwrap().unwrap();
+        let (ini, _) = read_ini("queue_config_file", "", missing.to_str()).unwrap().unwrap();
         assert_eq!(ini.sections().len(), 1);
     }
 

@@ -95,7 +95,7 @@ pub async fn start(
         metrics,
         program,
         print_body: options.print_body,
-        stop: shutdown.token(),
+        shutdown: shutdown.clone(),
         event_indexes: BestEffortIndexes::default(),
         alarm_indexes: BestEffortIndexes::default(),
     });

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bcs_common::http::envelope::Program;
+use bcs_common::shutdown::Shutdown;
 use bcs_docstore::{DocumentDatabase, Index};
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::backends::{Backends, Store};
@@ -26,8 +26,8 @@ pub struct Storage {
     pub program: Program,
     /// Whether request bodies are logged.
     pub print_body: bool,
-    /// Ends watch streams.
-    pub stop: CancellationToken,
+    /// Ends watch streams; waits for writes.
+    pub shutdown: Shutdown,
     /// The indexes of the events.
     pub event_indexes: BestEffortIndexes,
     /// The indexes of the alarms.

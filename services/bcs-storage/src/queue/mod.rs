@@ -50,6 +50,11 @@ impl Queue {
         Self(Some(Arc::new(Sender { resources, waiting, waiting_bytes, stats })))
     }
 
+    /// Whether anything is published at all.
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Whether messages about a type of resources are wanted. Ask before making one.
     pub fn wants(&self, resource_type: &str) -> bool {
         self.0.as_ref().is_some_and(|sender| sender.resources.contains(resource_type))

@@ -1,5 +1,7 @@
 //! `/{k8s,mesos}/dynamic/…`: dynamic resources (storage.md 5).
 
+use std::sync::Arc;
+
 use bcs_common::http::Body;
 use bcs_common::http::code;
 use bcs_common::http::query::Query;
@@ -86,26 +88,33 @@ async fn list(storage: Shared, call: Call) -> Response<Body> {
 }
 
 async fn put(storage: Shared, call: Call) -> Response<Body> {
-    let outcome = storage.put_resource(call).await;
+    let writer = Arc::clone(&storage);
+    let outcome = storage.write(async move { writer.put_resource(call).await }).await;
     storage.done(outcome, code::STORAGE_PUT_RESOURCE_FAIL)
 }
 
 async fn delete(storage: Shared, call: Call) -> Response<Body> {
-    let target = target(&call);
-    let selection = Selection::for_delete(&Query::of(&call.parts.uri));
-    let outcome = async { storage.delete_resources(&target, target.filter(selection?)).await };
-    storage.done(outcome.await, code::STORAGE_DELETE_RESOURCE_FAIL)
+    let writer = Arc::clone(&storage);
+    let (target, query) = (target(&call), Query::of(&call.parts.uri));
+    let write = async move {
+        let filter = target.filter(Selection::for_delete(&query)?);
+        writer.delete_resources(&target, filter).await
+    };
+    let outcome = storage.write(write).await;
+    storage.done(outcome, code::STORAGE_DELETE_RESOURCE_FAIL)
 }
 
 async fn delete_many(storage: Shared, call: Call) -> Response<Body> {
-    let outcome = async {
-        let target = target(&call);
-        let selection = Selection::for_delete(&Query::of(&call.parts.uri))?;
-        let body = storage.receive(call).await?;
+    let writer = Arc::clone(&storage);
+    let (target, query) = (target(&call), Query::of(&call.parts.uri));
+    let write = async move {
+        let selection = Selection::for_delete(&query)?;
+        let body = writer.receive(call).await?;
         let filter = target.filter(selection).and(dynamic::batch_conditions(&body)?);
-        storage.delete_resources(&target, filter).await
+        writer.delete_resources(&target, filter).await
     };
-    storage.done(outcome.await, code::STORAGE_DELETE_RESOURCE_FAIL)
+    let outcome = storage.write(write).await;
+    storage.done(outcome, code::STORAGE_DELETE_RESOURCE_FAIL)
 }
 
 impl Storage {

@@ -1,6 +1,7 @@
 //! `/events` (storage.md 8.1).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bcs_common::http::Body;
 use bcs_common::http::code;
@@ -24,7 +25,8 @@ pub(super) fn add(router: Router<Shared>) -> Router<Shared> {
 }
 
 async fn put(storage: Shared, call: Call) -> Response<Body> {
-    let outcome = storage.put_event(call).await;
+    let writer = Arc::clone(&storage);
+    let outcome = storage.write(async move { writer.put_event(call).await }).await;
     storage.done(outcome, code::STORAGE_PUT_RESOURCE_FAIL)
 }
 

@@ -19,7 +19,7 @@ use bcs_common::http::router::{Call, Router};
 use bytes::Bytes;
 use tracing::info;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fields;
 use crate::state::{Shared, Storage};
 
@@ -52,6 +52,18 @@ impl Storage {
             info!("body of {} {}: {}", call.parts.method, call.parts.uri, String::from_utf8_lossy(&body));
         }
         Ok(body)
+    }
+
+    /// Carries out a write. With a queue it goes on when its client goes away meanwhile: what is stored must be told.
+    async fn write(&self, write: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
+        if !self.queue.is_on() {
+            return write.await;
+        }
+        match self.shutdown.spawn("write", write).await.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(outcome) => outcome,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            Err(Err(error)) => Err(Error::invalid(format!("the write was given up: {error}"))),
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use bcs_common::http::Body;
 use bcs_common::http::body::collect;
 use bcs_common::http::envelope::Program;
+use bcs_common::shutdown::Shutdown;
 use http::{Request, Response};
-use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::*;
@@ -23,7 +23,7 @@ fn bare() -> Storage {
         metrics: Metrics::new().unwrap(),
         program: Program::new("bcs-storage"),
         print_body: false,
-        stop: CancellationToken::new(),
+        shutdown: Shutdown::new(),
         event_indexes: BestEffortIndexes::default(),
         alarm_indexes: BestEffortIndexes::default(),
     }

@@ -78,6 +78,6 @@ impl Storage {
             Family::Metric => self.metric()?,
         };
         let changes = store.watch(collection).await.map_err(Error::from)?;
-        Ok(Watcher::new(changes, scope, options, self.stop.clone()))
+        Ok(Watcher::new(changes, scope, options, self.shutdown.token()))
     }
 }
