@@ -1,7 +1,7 @@
 //! Real programs against real servers: starts ZooKeeper, etcd, MariaDB, RabbitMQ, a MongoDB stand-in and the BCS
 //! services as processes on free loopback ports, in private directories, and ends all of them with the test.
 //!
-//! - [`servers`] what the services depend on, [`service`] the services themselves;
+//! - [`servers`] what the services depend on, [`service`] the services themselves, [`storage`] one of them;
 //! - [`chaos`] a TCP proxy between the two that cuts, refuses, stalls and delays;
 //! - [`http`] a client that sees errors, [`golden`] replays recorded conversations, [`wait`] waits for conditions;
 //! - [`daemon`], [`process`], [`ports`], [`workdir`], [`certs`] are what these are made of.
@@ -25,5 +25,6 @@ pub mod ports;
 pub mod process;
 pub mod servers;
 pub mod service;
+pub mod storage;
 pub mod wait;
 pub mod workdir;

@@ -4,6 +4,7 @@
 //! fails for being slow.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
     missing_docs,
@@ -71,7 +72,8 @@ async fn measure(database: &str, service: &mut Service, bar: &str) {
 
     let verify = move |client: usize, number: usize| {
         let token = &tokens[(client * 31 + number) % tokens.len()];
-        let body = json!({"user_token": token, "resource_type": "cluster", "resource": "BCS-K8S-00001", "action": "GET"});
+        let body =
+            json!({"user_token": token, "resource_type": "cluster", "resource": "BCS-K8S-00001", "action": "GET"});
         Request::with_body("GET", &format!("{PREFIX}/permissions/verify"), &body.to_string()).with_token(ADMIN)
     };
     let cpu = load::cpu(process);
@@ -97,7 +99,8 @@ async fn measure(database: &str, service: &mut Service, bar: &str) {
 async fn make_users(service: &Service) -> Vec<String> {
     let client = service.client();
     let call = async |method: Method, path: String, body: Value| {
-        let request = http::Request::builder().method(method).uri(path).header("authorization", format!("Bearer {ADMIN}"));
+        let request =
+            http::Request::builder().method(method).uri(path).header("authorization", format!("Bearer {ADMIN}"));
         let body = http_body_util::Full::from(body.to_string());
         client.request(request.body(body).unwrap()).await.unwrap().json()
     };

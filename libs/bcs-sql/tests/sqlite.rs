@@ -1,5 +1,7 @@
 //! The embedded database through the public interface.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests: a panic is a failed test")]
+
 use std::os::unix::fs::PermissionsExt;
 
 use bcs_sql::schema::{Column, Kind, Table, make_tables};

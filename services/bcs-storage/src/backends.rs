@@ -21,7 +21,7 @@ use crate::dynamic::FLAG;
 use crate::nodes::{EmbeddedNodes, NodeStore, ZooKeeperNodes};
 use crate::observe::Metrics;
 use crate::options::{DATABASE_FILE, Options, QUEUE_FILE};
-use crate::queue::{Queue, QueueConfig};
+use crate::queue::{Queue, QueueConfig, QueueConfigError};
 
 /// Limit of one MongoDB operation. The most impatient clients wait two seconds, lists take longer.
 const OPERATION_LIMIT: Duration = Duration::from_secs(30);
@@ -119,6 +119,14 @@ pub enum BackendError {
         path: PathBuf,
         /// Why, in the words of the original.
         reason: String,
+    },
+    /// The queue of the configuration is of a kind that there is no more.
+    #[error("queue_config_file: {}: section [queue], key QueueKind", path.display())]
+    QueueKind {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: QueueConfigError,
     },
     /// The embedded store cannot be used.
     #[error("data_dir: cannot use {}", path.display())]
@@ -296,14 +304,20 @@ pub fn zookeeper_options(servers: &str) -> ZooKeeperOptions {
 
 /// Starts the queue that the options ask for. A queue that cannot be used is an error in the log and then off: it must
 /// never keep anybody from writing.
-pub fn open_queue(options: &Options, metrics: &Metrics, shutdown: &Shutdown) -> Queue {
+///
+/// # Errors
+/// [`BackendError::QueueKind`]: whoever relies on NATS Streaming must hear that nothing will be published there.
+pub fn open_queue(options: &Options, metrics: &Metrics, shutdown: &Shutdown) -> Result<Queue, BackendError> {
     let default = (!options.only_named_files).then_some(QUEUE_FILE);
     let config = match read_ini("queue_config_file", &options.queue_config_file, default) {
         Ok(None) => Ok(None),
-        Ok(Some((ini, _))) => QueueConfig::read(&ini).map_err(|error| error.to_string()),
+        Ok(Some((ini, path))) => match QueueConfig::read(&ini) {
+            Err(source @ QueueConfigError::Nats) => return Err(BackendError::QueueKind { path: path.into(), source }),
+            config => config.map_err(|error| error.to_string()),
+        },
         Err(error) => Err(error.to_string()),
     };
-    match config {
+    Ok(match config {
         Ok(Some(config)) => {
             let authority = &config.uri.authority;
             let resources = config.resources.iter().map(String::as_str).collect::<Vec<_>>().join(",");
@@ -318,7 +332,7 @@ pub fn open_queue(options: &Options, metrics: &Metrics, shutdown: &Shutdown) -> 
             error!("queue: off | err: {reason}");
             Queue::off()
         }
-    }
+    })
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ pub async fn start(
     let metrics = Metrics::new()?;
     let health = Health::new();
     let backends = backends::open(options, &metrics, shutdown)?;
-    let queue = backends::open_queue(options, &metrics, shutdown);
+    let queue = backends::open_queue(options, &metrics, shutdown)?;
     let registries = registration::configured(options, shutdown)?;
     let listener = bind(options).await?;
     let (address, scheme) = (listener.local_addr(), listener.scheme());

@@ -1,5 +1,7 @@
 //! The service inside of another process, as `bcs server` runs it.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests: a panic is a failed test")]
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;

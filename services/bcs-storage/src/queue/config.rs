@@ -44,7 +44,7 @@ pub enum QueueConfigError {
     #[error("queue: the password in Address cannot be decrypted")]
     Password(#[source] SecretError),
     /// NATS Streaming, which is no more.
-    #[error("queue: nats-streaming is not supported, use rabbitmq")]
+    #[error("nats-streaming is not supported, use rabbitmq")]
     Nats,
 }
 

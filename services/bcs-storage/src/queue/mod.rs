@@ -13,7 +13,7 @@ use bcs_common::shutdown::Shutdown;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-pub use self::config::QueueConfig;
+pub use self::config::{QueueConfig, QueueConfigError};
 pub use self::message::{EVENT, Message};
 use self::publisher::Publisher;
 pub use self::publisher::Stats;

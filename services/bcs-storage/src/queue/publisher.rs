@@ -17,9 +17,9 @@ use super::{Message, QueueConfig};
 
 /// Messages that are sent but not yet confirmed, at most.
 const MAX_UNCONFIRMED: usize = 256;
-/// The first pause after a lost connection; it doubles up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The first pause after a lost connection; it doubles up to the longest. The broker is found again within that time.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Limit for connecting and declaring.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long the rest of the buffer is still published at the end of the process.
