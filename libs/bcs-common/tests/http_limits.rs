@@ -110,6 +110,27 @@ async fn a_stalled_body_is_an_error_for_the_handler() {
 }
 
 #[tokio::test]
+async fn the_refusal_of_a_large_body_reaches_a_client_that_sends_all_of_it_first() {
+    const BODY: usize = 16 << 20;
+    let tls = Tls::new();
+    let server = Server::start_with(router(), patient(), Some(tls.server.clone())).await;
+    let plain = Server::start(router(), patient()).await;
+    let mut encrypted = Client::new(tls.connect(server.address, &[]).await);
+    let mut plainly = plain.connect().await;
+    let request =
+        format!("POST /m/upload HTTP/1.1\r\nhost: test\r\ncontent-length: {BODY}\r\n\r\n{}", "x".repeat(BODY));
+    encrypted.send(&request).await;
+    plainly.send(&request).await;
+    for (head, body) in [encrypted.response().await, plainly.response().await] {
+        assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+        assert_eq!(body, format!("the body is longer than {} bytes", 4 << 20));
+    }
+    drop((encrypted, plainly));
+    server.stop().await;
+    plain.stop().await;
+}
+
+#[tokio::test]
 async fn a_broken_body_ends_the_request() {
     let server = Server::start(router(), patient()).await;
     let mut client = server.connect().await;

@@ -1,6 +1,6 @@
 //! What a connection is doing, for its one timer.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Shared by the socket, the requests and the timer of one connection. The values need no order among each other: the
@@ -14,6 +14,8 @@ pub(super) struct Activity {
     last: AtomicU64,
     /// When the head that is being received began; `NONE` between requests.
     head: AtomicU64,
+    /// The last request was answered before its body had been read to the end.
+    unread: AtomicBool,
 }
 
 const NONE: u64 = u64::MAX;
@@ -32,7 +34,13 @@ pub(super) enum Verdict {
 impl Activity {
     /// A connection that has just been made: its first head has begun.
     pub fn new() -> Self {
-        Self { epoch: Instant::now(), in_flight: AtomicUsize::new(0), last: AtomicU64::new(0), head: AtomicU64::new(0) }
+        Self {
+            epoch: Instant::now(),
+            in_flight: AtomicUsize::new(0),
+            last: AtomicU64::new(0),
+            head: AtomicU64::new(0),
+            unread: AtomicBool::new(false),
+        }
     }
 
     fn now(&self) -> u64 {
@@ -52,6 +60,15 @@ impl Activity {
     pub fn request_begins(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.head.store(NONE, Ordering::Relaxed);
+        self.unread.store(false, Ordering::Relaxed);
+    }
+
+    pub fn body_left_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    pub fn has_unread_body(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
     }
 
     pub fn request_ends(&self) {

@@ -76,8 +76,7 @@ where
 
     async fn serve(self, transport: Transport, read_ahead: Bytes, protocol: Protocol) {
         let activity = Arc::new(Activity::new());
-        let io =
-            TokioIo::new(ServerStream { transport, read_ahead, activity: Arc::clone(&activity), _place: self.place });
+        let io = TokioIo::new(ServerStream::new(transport, read_ahead, Arc::clone(&activity), self.place));
         let requests = Requests {
             service: self.service,
             activity: Arc::clone(&activity),

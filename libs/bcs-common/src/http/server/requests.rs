@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt};
@@ -45,7 +45,8 @@ where
         let guard = InFlight::new(&self.activity);
         let id = RequestId::of(request.headers());
         let span = info_span!("request", id = %id, method = %request.method(), path = request.uri().path());
-        let mut request = request.map(|body| self.watched(body));
+        let version = request.version();
+        let mut request = request.map(|body| self.watched(body, version));
         request.extensions_mut().insert(Origin { id: id.clone(), peer: self.peer, tls: self.tls });
         let service = self.service.clone();
         let program = self.options.program;
@@ -65,8 +66,16 @@ where
         })
     }
 
-    fn watched(&self, body: Incoming) -> Body {
-        if body.is_end_stream() { Body::empty() } else { Body::new(Watched::new(body, self.options.body_timeout)) }
+    fn watched(&self, body: Incoming, version: Version) -> Body {
+        if body.is_end_stream() {
+            return Body::empty();
+        }
+        let body = Watched::new(body, self.options.body_timeout);
+        match version {
+            // There it is the stream that ends, not the connection.
+            Version::HTTP_2 => Body::new(body),
+            _ => Body::new(Received { body, ended: false, activity: Arc::clone(&self.activity) }),
+        }
     }
 }
 
@@ -83,6 +92,40 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.request_ends();
+    }
+}
+
+/// A request body that tells whether it was read to its end: a connection with the rest of one cannot just be closed.
+struct Received {
+    body: Watched<Incoming>,
+    ended: bool,
+    activity: Arc<Activity>,
+}
+
+impl HttpBody for Received {
+    type Data = Bytes;
+    type Error = <Watched<Incoming> as HttpBody>::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.ended |= matches!(frame, Poll::Ready(None));
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        if !self.ended && !self.body.is_end_stream() {
+            self.activity.body_left_unread();
+        }
     }
 }
 

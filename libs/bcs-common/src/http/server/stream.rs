@@ -4,14 +4,20 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
+
+/// How long the rest of a request body is still taken after the answer, and how long its sender may pause.
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_PAUSE: Duration = Duration::from_secs(2);
 
 /// Plain or encrypted; one type, so that hyper is compiled once.
 pub(super) enum Transport {
@@ -22,19 +28,66 @@ pub(super) enum Transport {
 /// A transport that reports its activity and occupies a place among the connections until it is closed, also when it
 /// has been handed over to the handler of an upgrade.
 pub(super) struct ServerStream {
-    pub transport: Transport,
+    transport: Transport,
     /// Bytes that were read to find out the protocol.
-    pub read_ahead: Bytes,
-    pub activity: Arc<Activity>,
-    pub _place: OwnedSemaphorePermit,
+    read_ahead: Bytes,
+    activity: Arc<Activity>,
+    /// Set while the rest of a request body is thrown away.
+    linger: Option<Linger>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl ServerStream {
+    pub fn new(transport: Transport, read_ahead: Bytes, activity: Arc<Activity>, place: OwnedSemaphorePermit) -> Self {
+        Self { transport, read_ahead, activity, linger: None, _place: place }
+    }
+
+    fn poll_transport(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+
+    /// Throws away what the client still sends, until it closes or has had its time.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut space = [0; 16 << 10];
+        loop {
+            let mut buf = ReadBuf::new(&mut space);
+            let read = self.poll_transport(cx, &mut buf);
+            let linger = self.linger.get_or_insert_with(Linger::start);
+            match read {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() && linger.go_on() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return linger.timer.as_mut().poll(cx),
+            }
+        }
+    }
+
     fn written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(_)) = &result {
             self.activity.bytes_written();
         }
         result
+    }
+}
+
+/// The time that a client is given to finish a request that has been answered already.
+struct Linger {
+    end: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Linger {
+    fn start() -> Self {
+        Self { end: Instant::now() + LINGER, timer: Box::pin(sleep(LINGER_PAUSE)) }
+    }
+
+    /// The client has sent something; whether it may send more.
+    fn go_on(&mut self) -> bool {
+        let now = Instant::now();
+        self.timer.as_mut().reset(self.end.min(now + LINGER_PAUSE));
+        now < self.end
     }
 }
 
@@ -47,10 +100,7 @@ impl AsyncRead for ServerStream {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        ready!(match &mut self.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        })?;
+        ready!(self.poll_transport(cx, buf))?;
         if buf.filled().len() > before {
             self.activity.bytes_read();
         }
@@ -93,10 +143,18 @@ impl AsyncWrite for ServerStream {
         }
     }
 
+    /// A client that is still sending its request would get a reset instead of the answer if the socket were closed
+    /// under it: the answer's end is sent, and the request is taken to its end.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        if self.linger.is_none() {
+            ready!(match &mut self.transport {
+                Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+                Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            })?;
         }
+        if self.activity.has_unread_body() {
+            ready!(self.poll_discard(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }
