@@ -153,7 +153,7 @@ async fn a_partition_longer_than_the_session_leaves_no_ghost() {
     let healed = Instant::now();
     let name = registered(&registration).await;
     assert!(healed.elapsed() < Duration::from_secs(2), "took {:?}", healed.elapsed());
-    assert_eq!(children(&observer, "apiserver").await, [name.clone()]);
+    assert_eq!(children(&observer, "apiserver").await, [name.as_str()]);
     timeout(LIMIT, nodes.wait_for(|nodes| nodes.len() == 1 && nodes[0].name == name)).await.unwrap().unwrap();
     timeout(LIMIT, status.wait_for(Result::is_ok)).await.unwrap().unwrap().as_ref().unwrap();
 }

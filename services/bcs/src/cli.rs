@@ -48,7 +48,7 @@ pub struct ServerArgs {
     /// Directory for everything that is kept; it is created if need be.
     #[arg(long, value_name = "DIR", env = "BCS_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
-    /// Address to listen on. There is no login yet: only who may see everything should reach it.
+    /// Address to listen on. bcs-storage asks for no login: only who may see everything should reach it.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub address: IpAddr,
     /// Port of bcs-storage; 0 takes a free one.
@@ -57,6 +57,12 @@ pub struct ServerArgs {
     /// Port of bcs-storage's metrics; 0 takes a free one.
     #[arg(long, value_name = "PORT", default_value_t = 50025)]
     pub storage_metric_port: u16,
+    /// Port of bcs-user-manager; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 8089)]
+    pub user_manager_port: u16,
+    /// Port of bcs-user-manager's metrics; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 9253)]
+    pub user_manager_metric_port: u16,
     /// How much is logged to standard error: 0 what operators need, 3 every request.
     #[arg(short, long = "v", value_name = "LEVEL", default_value_t = 0)]
     pub verbosity: i32,

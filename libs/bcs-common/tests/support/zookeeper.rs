@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::process::{Process, eventually, free_port, require};
 
@@ -77,7 +78,8 @@ async fn is_serving(address: &str) -> bool {
         stream.read_to_string(&mut answer).await?;
         Ok::<_, std::io::Error>(answer.contains("Mode:"))
     };
-    ask.await.unwrap_or(false)
+    // A server that is just starting may take the question and never answer.
+    timeout(Duration::from_secs(1), ask).await.is_ok_and(|answer| answer.unwrap_or(false))
 }
 
 /// Stands between a client and the server.
@@ -138,6 +140,8 @@ impl Proxy {
         // Protocol version and last seen transaction are 0.
         let connect = [&[0; 12][..], timeout, session, password].concat();
         let close = [1_i32.to_be_bytes(), (-11_i32).to_be_bytes()].concat();
+        // The owner is kept away meanwhile: it would take the session back.
+        self.cut();
         let mut stream = TcpStream::connect(&self.server).await.unwrap();
         let taken_over = exchange(&mut stream, &connect).await;
         // Session id 0 means that there is no such session.
@@ -145,8 +149,17 @@ impl Proxy {
         if is_alive {
             exchange(&mut stream, &close).await;
         }
+        self.heal();
         is_alive
     }
+}
+
+async fn exchange(stream: &mut TcpStream, message: &[u8]) -> Vec<u8> {
+    stream.write_all(&u32::try_from(message.len()).unwrap().to_be_bytes()).await.unwrap();
+    stream.write_all(message).await.unwrap();
+    let mut answer = vec![0; stream.read_u32().await.unwrap() as usize];
+    stream.read_exact(&mut answer).await.unwrap();
+    answer
 }
 
 async fn copy(mut client: TcpStream, server: &str, handshake: &Mutex<Vec<u8>>) -> std::io::Result<()> {
@@ -164,12 +177,4 @@ async fn copy(mut client: TcpStream, server: &str, handshake: &Mutex<Vec<u8>>) -
         ended = answers => ended.map(|_| ()),
         ended = tokio::io::copy(&mut from_client, &mut to_server) => ended.map(|_| ()),
     }
-}
-
-async fn exchange(stream: &mut TcpStream, message: &[u8]) -> Vec<u8> {
-    stream.write_all(&u32::try_from(message.len()).unwrap().to_be_bytes()).await.unwrap();
-    stream.write_all(message).await.unwrap();
-    let mut answer = vec![0; stream.read_u32().await.unwrap() as usize];
-    stream.read_exact(&mut answer).await.unwrap();
-    answer
 }

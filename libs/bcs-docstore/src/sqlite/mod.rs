@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 pub use database::SqliteDatabase;
 
@@ -146,6 +147,8 @@ fn connect(path: &Path) -> Result<Connection> {
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
+    // Else SQLite looks at bound values (LIMIT is one) to plan, and plans a kept statement anew at every use.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
