@@ -2,8 +2,6 @@
 
 mod http;
 mod target;
-#[cfg(test)]
-mod tests;
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
