@@ -291,8 +291,10 @@ mod tests {
         for (network, host_port, tcp, expected) in cases {
             let mut task = with(&["Network"], json!(network));
             task["HealthChecks"][0]["tcp"] = tcp.clone();
-            task["StatusData"] =
-                json!(json!({"IPAddress": "10.0.0.1", "NodeAddress": "10.9.9.9", "Ports": [{"hostPort": host_port}]}).to_string());
+            task["StatusData"] = json!(
+                json!({"IPAddress": "10.0.0.1", "NodeAddress": "10.9.9.9", "Ports": [{"hostPort": host_port}]})
+                    .to_string()
+            );
             assert_eq!(only(&task).endpoint(), expected, "{network} {tcp}");
         }
     }
@@ -337,10 +339,13 @@ mod tests {
 
     #[test]
     fn local_types_count_in_the_index_and_broken_entries_are_named() {
-        let task = with(&["HealthChecks"], json!([
-            {"type": "COMMAND"}, null, {"type": "MESOS"}, {"type": "REMOTE_HTTP"},
-            {"type": "REMOTE_TCP", "intervalSeconds": 2, "tcp": {"port": 1}},
-        ]));
+        let task = with(
+            &["HealthChecks"],
+            json!([
+                {"type": "COMMAND"}, null, {"type": "MESOS"}, {"type": "REMOTE_HTTP"},
+                {"type": "REMOTE_TCP", "intervalSeconds": 2, "tcp": {"port": 1}},
+            ]),
+        );
         let (found, problems) = of(&task);
         assert_eq!((found.len(), found[0].index, problems.len()), (1, 4, 3));
         let (found, problems) = of(&with(&["ID"], json!(null)));

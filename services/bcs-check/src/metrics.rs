@@ -41,7 +41,8 @@ impl Metrics {
         register_infos(&registry, cluster, ip)?;
         registry.register(process_collector()?)?;
         let by_type = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["type"]);
-        let histogram = |name: &str, help: &str, buckets: &[f64]| HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        let histogram =
+            |name: &str, help: &str, buckets: &[f64]| HistogramOpts::new(name, help).buckets(buckets.to_vec());
         let metrics = Self {
             running: by_type("bcs_check_running", "Checks that are probed.")?,
             unhealthy: by_type("bcs_check_unhealthy", "Checks whose last result was bad.")?,
@@ -148,7 +149,8 @@ mod tests {
         metrics.probed("REMOTE_TCP", false, 0.2);
         metrics.reported(&Outcome::Delivered);
         let text = metrics.text().unwrap();
-        let module = r#"bcs_module_infos{module_cluster_id="BCS-MESOS-10001",module_ip="127.0.0.1",module_name="check"} 1"#;
+        let module =
+            r#"bcs_module_infos{module_cluster_id="BCS-MESOS-10001",module_ip="127.0.0.1",module_name="check"} 1"#;
         assert!(text.lines().any(|line| line == module), "{text}");
         for line in [
             r#"bcs_check_probe_total{result="unhealthy",type="REMOTE_TCP"} 1"#,

@@ -50,7 +50,11 @@ pub fn spec() -> Spec {
         Opt::string("cluster", "", "BCS cluster id, required"),
         Opt::uint64("check_concurrency", 2000, "probes at a time"),
         Opt::uint64("report_concurrency", 8, "reports to the scheduler at a time"),
-        Opt::uint64("resync_seconds", 300, "seconds between two comparisons of the known tasks with ZooKeeper, 0 is never"),
+        Opt::uint64(
+            "resync_seconds",
+            300,
+            "seconds between two comparisons of the known tasks with ZooKeeper, 0 is never",
+        ),
         Opt::boolean("check_tls_verify", false, "https checks verify the target's certificate against ca_file"),
     ];
     // There is nothing to keep on disk.

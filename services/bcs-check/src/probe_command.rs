@@ -135,9 +135,17 @@ mod tests {
 
     #[test]
     fn refuses_bad_command_lines() {
-        for args in [&[][..], &["x"], &["ftp://1.2.3.4:1"], &["tcp://localhost:1"], &["tcp://1.2.3.4"], &["--nope", "tcp://1.2.3.4:1"],
-            &["--timeout", "x", "tcp://1.2.3.4:1"], &["tcp://1.2.3.4:1", "tcp://1.2.3.4:1"], &["--header"]]
-        {
+        for args in [
+            &[][..],
+            &["x"],
+            &["ftp://1.2.3.4:1"],
+            &["tcp://localhost:1"],
+            &["tcp://1.2.3.4"],
+            &["--nope", "tcp://1.2.3.4:1"],
+            &["--timeout", "x", "tcp://1.2.3.4:1"],
+            &["tcp://1.2.3.4:1", "tcp://1.2.3.4:1"],
+            &["--header"],
+        ] {
             assert_eq!(run_with(args).code, 2, "{args:?}");
         }
         assert_eq!(run_with(&["--help"]).code, 0);

@@ -80,8 +80,11 @@ impl Status {
     fn health(&self) -> Vec<u8> {
         let role = *self.role.borrow();
         let healthy = role != Role::Unknown;
-        let message =
-            if healthy { String::new() } else { format!("bcs-check {} register zk {} failed", self.ip, self.zookeeper) };
+        let message = if healthy {
+            String::new()
+        } else {
+            format!("bcs-check {} register zk {} failed", self.ip, self.zookeeper)
+        };
         let health = Health {
             run_mode: "master-slave",
             module: "check",

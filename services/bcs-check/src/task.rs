@@ -261,7 +261,9 @@ mod tests {
     #[test]
     fn tells_local_checks_from_none() {
         assert_eq!(read(&json!({"HealthChecks": [{"type": "HTTP"}]})), Node::Local);
-        for without in [json!({}), json!({"HealthChecks": null}), json!({"HealthChecks": []}), json!({"Env": "REMOTE_X"})] {
+        for without in
+            [json!({}), json!({"HealthChecks": null}), json!({"HealthChecks": []}), json!({"Env": "REMOTE_X"})]
+        {
             assert_eq!(read(&without), Node::Unchecked, "{without}");
         }
     }
@@ -269,8 +271,14 @@ mod tests {
     #[test]
     fn refuses_what_is_no_task() {
         let wrong = [
-            "", "null", "5", "[]", "{not json", "{\"HealthChecks\":[{\"type\":\"REMOTE_TCP\",\"intervalSeconds\":\"3\"}]}",
-            "{\"StatusData\":{},\"HealthChecks\":[{\"type\":\"REMOTE_TCP\"}]}", "{\"HealthChecks\":{\"REMOTE_\":1}}",
+            "",
+            "null",
+            "5",
+            "[]",
+            "{not json",
+            "{\"HealthChecks\":[{\"type\":\"REMOTE_TCP\",\"intervalSeconds\":\"3\"}]}",
+            "{\"StatusData\":{},\"HealthChecks\":[{\"type\":\"REMOTE_TCP\"}]}",
+            "{\"HealthChecks\":{\"REMOTE_\":1}}",
             "{\"HealthChecks\":[{\"type\":\"REMOTE_HTTP\",\"http\":[80]}]}",
         ];
         for text in wrong {
@@ -292,7 +300,10 @@ mod tests {
             let text = json!({"Ports": [{"hostPort": port}], "StartAt": "yesterday"}).to_string();
             StatusData::parse(&text).unwrap().first_host_port()
         };
-        assert_eq!((port(json!("31000")), port(json!(31000)), port(json!("x")), port(json!(null))), (31000, 31000, 0, 0));
+        assert_eq!(
+            (port(json!("31000")), port(json!(31000)), port(json!("x")), port(json!(null))),
+            (31000, 31000, 0, 0)
+        );
         assert_eq!(StatusData::parse(r#"{"Ports":null}"#).unwrap().first_host_port(), 0);
         for text in ["", "not json", "null", "[]", r#"{"IPAddress":1}"#] {
             assert_eq!(StatusData::parse(text), None, "{text}");

@@ -6,9 +6,9 @@
 mod check;
 mod slots;
 mod spread;
-mod timers;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

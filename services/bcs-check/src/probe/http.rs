@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{Either, select};
-use http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, LOCATION, TRAILER, TRANSFER_ENCODING, USER_AGENT};
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, LOCATION, TRAILER, TRANSFER_ENCODING, USER_AGENT,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -66,11 +68,7 @@ pub struct Hop {
 }
 
 /// Asks, follows redirects, and reads the last answer to its end. Returns all answers; the last one counts.
-pub async fn exchange(
-    address: (&str, u16),
-    http: &HttpTarget,
-    tls: &Arc<ClientConfig>,
-) -> Result<Vec<Hop>, HttpError> {
+pub async fn exchange(address: (&str, u16), http: &HttpTarget, tls: &Arc<ClientConfig>) -> Result<Vec<Hop>, HttpError> {
     let path_and_query = request_target(&http.path)?;
     let first = Target { tls: http.scheme == "https", host: address.0.to_owned(), port: address.1, path_and_query };
     let (headers, host) = headers(http)?;
@@ -180,9 +178,9 @@ fn answer_error(error: &hyper::Error) -> HttpError {
 fn is_reset(error: &hyper::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(current) = cause {
-        let reset = current.downcast_ref::<io::Error>().is_some_and(|error| {
-            matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
-        });
+        let reset = current
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe));
         if reset {
             return true;
         }

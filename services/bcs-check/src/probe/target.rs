@@ -132,7 +132,9 @@ pub fn request_target(path: &str) -> Result<String, BadUrl> {
     let mut target = String::with_capacity(path.len() + 1);
     target.push('/');
     let path = path.trim_start_matches('/');
-    escape_into(&mut target, path, |byte| matches!(byte, b'<' | b'>' | b'[' | b']' | b'^' | b'`' | b'{' | b'|' | b'}' | b'"' | b'\\'));
+    escape_into(&mut target, path, |byte| {
+        matches!(byte, b'<' | b'>' | b'[' | b']' | b'^' | b'`' | b'{' | b'|' | b'}' | b'"' | b'\\')
+    });
     if let Some(query) = query {
         target.push('?');
         escape_into(&mut target, query, |byte| matches!(byte, b'<' | b'>' | b'"'));

@@ -46,9 +46,16 @@ mod tests {
 
     #[test]
     fn what_says_nothing_usable_is_skipped() {
-        for data in ["not json", "{}", "[]", r#"{"ip":"","port":1}"#, r#"{"ip":"a","port":0}"#,
-            r#"{"ip":"a","port":70000}"#, r#"{"ip":"a b","port":1}"#, r#"{"ip":"a","port":1,"scheme":"ftp"}"#]
-        {
+        for data in [
+            "not json",
+            "{}",
+            "[]",
+            r#"{"ip":"","port":1}"#,
+            r#"{"ip":"a","port":0}"#,
+            r#"{"ip":"a","port":70000}"#,
+            r#"{"ip":"a b","port":1}"#,
+            r#"{"ip":"a","port":1,"scheme":"ftp"}"#,
+        ] {
             assert_eq!(base_url(data), None, "{data}");
         }
     }

@@ -256,11 +256,7 @@ impl Session {
     }
 }
 
-async fn list(
-    client: &Client,
-    path: &str,
-    watched: bool,
-) -> Result<(Vec<String>, Option<OneshotWatcher>), Error> {
+async fn list(client: &Client, path: &str, watched: bool) -> Result<(Vec<String>, Option<OneshotWatcher>), Error> {
     if watched {
         return client.list_children(path).await.map(|names| (names, None));
     }

@@ -119,8 +119,7 @@ impl ZooKeeper {
         let (supervisor, sessions, status) = Supervisor::new(servers.clone(), options.clone());
         let token = shutdown.token();
         shutdown.spawn("ZooKeeper connection", supervisor.run(token));
-        let shared =
-            Shared { sessions, status, session_timeout, acl, servers, options, shutdown: shutdown.clone() };
+        let shared = Shared { sessions, status, session_timeout, acl, servers, options, shutdown: shutdown.clone() };
         Ok(Self { shared: Arc::new(shared) })
     }
 
