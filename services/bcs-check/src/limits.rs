@@ -1,6 +1,6 @@
 //! Open files: every probe needs one.
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Open files for everything but probes: logs, ZooKeeper, reports, the metric listener.
 const RESERVED: u64 = 200;
@@ -9,7 +9,7 @@ const RESERVED: u64 = 200;
 pub fn probes_within_open_files() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        let wanted = rustix::process::Rlimit { current: limit.maximum, ..limit.clone() };
+        let wanted = Rlimit { current: limit.maximum, ..limit };
         // If it is refused, the old limit counts.
         if setrlimit(Resource::Nofile, wanted).is_ok() {
             limit = getrlimit(Resource::Nofile);

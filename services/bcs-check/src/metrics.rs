@@ -124,19 +124,16 @@ fn register_infos(registry: &Registry, cluster: &str, ip: &str) -> prometheus::R
         ("git_hash", version::GIT_HASH),
     ];
     let runtime = [("module_pid", pid.as_str()), ("module_os", std::env::consts::OS)];
-    let infos: [(&str, &str, &[(&str, &str)]); 3] = [
-        ("bcs_version_infos", "Version of the module.", &version),
-        ("bcs_module_infos", "The module.", &[]),
-        ("bcs_runtime_infos", "Where the module runs.", &runtime),
-    ];
-    for (name, help, labels) in infos {
-        let all = common.iter().chain(labels);
-        let opts = all.fold(Opts::new(name, help), |opts, (label, value)| opts.const_label(*label, *value));
-        let gauge = Gauge::with_opts(opts)?;
-        gauge.set(1.0);
-        registry.register(Box::new(gauge))?;
-    }
-    Ok(())
+    register_info(registry, "bcs_version_infos", "Version of the module.", &[&common[..], &version].concat())?;
+    register_info(registry, "bcs_module_infos", "The module.", &common)?;
+    register_info(registry, "bcs_runtime_infos", "Where the module runs.", &[&common[..], &runtime].concat())
+}
+
+fn register_info(registry: &Registry, name: &str, help: &str, labels: &[(&str, &str)]) -> prometheus::Result<()> {
+    let opts = labels.iter().fold(Opts::new(name, help), |opts, (label, value)| opts.const_label(*label, *value));
+    let gauge = Gauge::with_opts(opts)?;
+    gauge.set(1.0);
+    registry.register(Box::new(gauge))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 mod http;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;

@@ -51,13 +51,11 @@ impl Target {
     pub fn redirected(&self, location: &str) -> Result<Self, BadUrl> {
         let location = location.trim();
         let (tls, rest) = match scheme(location) {
-            Some(("http", rest)) => (false, rest),
-            Some(("https", rest)) => (true, rest),
-            Some((other, _)) => return Err(BadUrl::Scheme(other.to_owned())),
-            None => match location.strip_prefix("//") {
-                Some(_) => (self.tls, location.to_owned()),
-                None => return self.sibling(location),
-            },
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
+            Some((other, _)) => return Err(BadUrl::Scheme(other.to_ascii_lowercase())),
+            None if location.starts_with("//") => (self.tls, location),
+            None => return self.sibling(location),
         };
         let rest = rest.strip_prefix("//").ok_or(BadUrl::Host)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -87,20 +85,12 @@ fn default_port(tls: bool) -> u16 {
     if tls { 443 } else { 80 }
 }
 
-/// The scheme, in lower case, and what follows its colon.
-fn scheme(text: &str) -> Option<(&'static str, String)> {
+/// The scheme and what follows its colon.
+fn scheme(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once(':')?;
     let well_formed = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
-    if !well_formed {
-        return None;
-    }
-    let known = match scheme.to_ascii_lowercase().as_str() {
-        "http" => "http",
-        "https" => "https",
-        _ => "other",
-    };
-    Some((known, rest.to_owned()))
+    well_formed.then_some((scheme, rest))
 }
 
 fn host_and_port(authority: &str, tls: bool) -> Result<(String, u16), BadUrl> {
