@@ -77,7 +77,7 @@ impl TreeReader {
                     self.nodes.reset();
                     let mut session = Session::new(client);
                     let end = session.follow(&mut self).await;
-                    session.close();
+                    drop(session);
                     self.watches.set(0);
                     match end {
                         Ok(reason) => info!("task tree: {reason}; reading it again on a new session"),

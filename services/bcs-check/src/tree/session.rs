@@ -56,11 +56,6 @@ impl Session {
         }
     }
 
-    /// Ends the session. Dropping the value does the same; this says so.
-    pub fn close(self) {
-        drop(self);
-    }
-
     /// Follows the tree until the connection is lost, and says why it ended.
     pub async fn follow(&mut self, reader: &mut TreeReader) -> Result<String, Closed> {
         let mut states = self.client.state_watcher();
