@@ -33,7 +33,7 @@ need() { # need PACKAGE COMMAND-OR-FILE
 need util-linux setpriv
 need python3 python3
 # The module that fills a virtual environment is what Debian leaves out of python3.
-python3 -c 'import ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
+python_cached || python3 -c 'import ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
 need openssl openssl
 need default-jre-headless java
 need libzookeeper-java /usr/share/java/zookeeper.jar

@@ -1,7 +1,7 @@
 //! Real programs against real servers: starts ZooKeeper, etcd, MariaDB, RabbitMQ, a MongoDB stand-in and the BCS
 //! services as processes on free loopback ports, in private directories, and ends all of them with the test.
 //!
-//! - [`servers`] what the services depend on, [`service`] the services themselves;
+//! - [`servers`] what the services depend on, [`service`] the services themselves, [`storage`] one of them;
 //! - [`chaos`] a TCP proxy between the two that cuts, refuses, stalls and delays;
 //! - [`http`] a client that sees errors, [`golden`] replays recorded conversations, [`mesos`] and
 //!   [`check_harness`] surround bcs-check, [`wait`] waits for conditions;
@@ -28,5 +28,6 @@ pub mod ports;
 pub mod process;
 pub mod servers;
 pub mod service;
+pub mod storage;
 pub mod wait;
 pub mod workdir;

@@ -19,6 +19,15 @@ impl Request {
         let head = format!("{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: {}\r\n\r\n", body.len());
         Self([head.as_bytes(), body.as_bytes()].concat())
     }
+
+    /// Sends a bearer token along.
+    #[allow(dead_code, reason = "not every bench has users")]
+    pub fn with_token(self, token: &str) -> Self {
+        let host = b"Host: bench\r\n";
+        let at = self.0.windows(host.len()).position(|part| part == host).unwrap() + host.len();
+        let (head, rest) = self.0.split_at(at);
+        Self([head, format!("Authorization: Bearer {token}\r\n").as_bytes(), rest].concat())
+    }
 }
 
 /// A kept connection.

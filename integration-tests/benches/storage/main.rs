@@ -4,6 +4,7 @@
 //! fails for being slow.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
     missing_docs,

@@ -4,6 +4,7 @@
 pub mod build_constants;
 pub mod certs;
 pub mod config;
+pub mod errors;
 pub mod http;
 pub mod ini;
 pub mod logs;

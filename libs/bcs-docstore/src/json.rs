@@ -15,6 +15,9 @@ use crate::time;
 /// What `$` may not be in a stored key, and what stands for it.
 pub const FULL_WIDTH_DOLLAR: &str = "\u{ff04}";
 
+pub(crate) const OVER: &str = "integer over 2^63-1";
+pub(crate) const NUL: &str = "key with a NUL character";
+
 /// What to do with `$` in the keys of incoming JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dollar {
@@ -27,7 +30,7 @@ pub enum Dollar {
 /// Text that is no JSON value, or one that cannot be stored.
 #[derive(Debug, thiserror::Error)]
 #[error("not a usable JSON value: {0}")]
-pub struct JsonError(serde_json::Error);
+pub struct JsonError(pub(crate) serde_json::Error);
 
 /// Reads the first JSON value of `text`; whatever follows it is ignored.
 ///
@@ -41,10 +44,27 @@ pub struct JsonError(serde_json::Error);
 /// ```
 pub fn decode(text: &[u8], dollar: Dollar) -> Result<Bson, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    Value(dollar).deserialize(&mut reader).map_err(JsonError)
+    Value { dollar, over_integers: Over::Error }.deserialize(&mut reader).map_err(JsonError)
 }
 
-struct Value(Dollar);
+/// Reads text that this library wrote. A whole double of 2^63 or more stands there without a fraction; it is no integer.
+pub(crate) fn decode_stored(text: &str) -> Result<Bson, JsonError> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    Value { dollar: Dollar::Keep, over_integers: Over::Double }.deserialize(&mut reader).map_err(JsonError)
+}
+
+/// What an integer over 2^63-1 is.
+#[derive(Clone, Copy)]
+enum Over {
+    Error,
+    Double,
+}
+
+#[derive(Clone, Copy)]
+struct Value {
+    dollar: Dollar,
+    over_integers: Over,
+}
 
 impl<'de> DeserializeSeed<'de> for Value {
     type Value = Bson;
@@ -70,7 +90,12 @@ impl<'de> Visitor<'de> for Value {
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Bson, E> {
-        i64::try_from(value).map(Bson::Int64).map_err(|_| E::custom("integer over 2^63-1"))
+        match (i64::try_from(value), self.over_integers) {
+            (Ok(value), _) => Ok(Bson::Int64(value)),
+            (Err(_), Over::Error) => Err(E::custom(OVER)),
+            #[allow(clippy::cast_precision_loss, reason = "it was a double when it was written")]
+            (Err(_), Over::Double) => Ok(Bson::Double(value as f64)),
+        }
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Bson, E> {
@@ -91,7 +116,7 @@ impl<'de> Visitor<'de> for Value {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Bson, A::Error> {
         let mut array = Vec::new();
-        while let Some(element) = elements.next_element_seed(Value(self.0))? {
+        while let Some(element) = elements.next_element_seed(self)? {
             array.push(element);
         }
         Ok(Bson::Array(array))
@@ -101,12 +126,12 @@ impl<'de> Visitor<'de> for Value {
         let mut document = Document::new();
         while let Some(mut key) = entries.next_key::<String>()? {
             if key.contains('\0') {
-                return Err(serde::de::Error::custom("key with a NUL character"));
+                return Err(serde::de::Error::custom(NUL));
             }
-            if self.0 == Dollar::Rewrite && key.contains('$') {
+            if self.dollar == Dollar::Rewrite && key.contains('$') {
                 key = key.replace('$', FULL_WIDTH_DOLLAR);
             }
-            document.insert(key, entries.next_value_seed(Value(self.0))?);
+            document.insert(key, entries.next_value_seed(self)?);
         }
         Ok(Bson::Document(document))
     }
@@ -218,11 +243,11 @@ impl<'a> Object<'a> {
     }
 }
 
-fn write_bool(value: bool, out: &mut Vec<u8>) {
+pub(crate) fn write_bool(value: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(if value { b"true" } else { b"false" });
 }
 
-fn write_integer(value: i64, out: &mut Vec<u8>) {
+pub(crate) fn write_integer(value: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
@@ -289,7 +314,7 @@ const fn is_plain(byte: u8) -> bool {
 
 /// Doubles as the original prints them: shortest digits, `.0` if whole and below 2^52, exponent form for the very
 /// small and from 1e21 on, `null` for what JSON cannot say.
-fn write_double(value: f64, out: &mut Vec<u8>) {
+pub(crate) fn write_double(value: f64, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
     let _ = if !value.is_finite() {
         write!(out, "null")

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bson::{Bson, Document};
 
-use crate::{Filter, Path, Result, Subscription};
+use crate::{Filter, JsonText, Path, Result, Subscription};
 
 /// What a database keeps fast: fields that become real, indexed columns on SQLite. MongoDB needs only `deletion_flag`.
 ///
@@ -95,6 +95,8 @@ pub struct Upsert {
     pub key: Document,
     /// Fields to set, dotted paths to values.
     pub set: Document,
+    /// The field `data` to set, as it came from the client: the bulk of a document, read by the backend only once.
+    pub data: Option<JsonText>,
     /// Fields to set only if no live document matched.
     pub set_when_new: Document,
 }

@@ -1,4 +1,12 @@
 //! The MongoDB backend does what every backend must do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "all of this is test code: a panic is a failed test"
+)]
 
 #[macro_use]
 mod conformance;
@@ -17,4 +25,7 @@ async fn open(layout: Layout) -> Store {
     Arc::new(MongoDatabase::new(options, layout, CancellationToken::new(), TaskTracker::new()).unwrap())
 }
 
-conformance_tests!(open);
+conformance_tests!(
+    open,
+    ignore = "the stand-in differs from MongoDB here: set BCS_TEST_MONGODB_URI, --include-ignored"
+);

@@ -1,4 +1,12 @@
 //! The SQLite backend does what every backend must do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "all of this is test code: a panic is a failed test"
+)]
 
 #[macro_use]
 mod conformance;

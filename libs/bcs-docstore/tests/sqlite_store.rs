@@ -36,7 +36,7 @@ fn put(name: &str, data: Bson) -> Upsert {
     let key = doc! { "clusterId": "A", "namespace": "n", "resourceType": "Pod", "resourceName": name };
     let mut set = key.clone();
     set.extend(doc! { "data": data, "updateTime": DateTime::now(), "gone": false });
-    Upsert { key, set, set_when_new: doc! { "createTime": DateTime::now() } }
+    Upsert { key, set, data: None, set_when_new: doc! { "createTime": DateTime::now() } }
 }
 
 fn unique() -> Index {
@@ -72,6 +72,13 @@ async fn a_file_that_is_no_database_is_an_error() {
     let path = directory.path().join("storage.db");
     std::fs::write(&path, "not a database, but long enough to be looked at as one".repeat(100)).unwrap();
     assert!(SqliteStore::open(&path).is_err());
+}
+
+#[tokio::test]
+async fn a_file_has_one_owner() {
+    let opened = open();
+    let refused = SqliteStore::open(opened.store.path()).unwrap_err();
+    assert!(std::error::Error::source(&refused).unwrap().to_string().contains("locked by another process"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,9 +221,8 @@ async fn a_follower_that_falls_behind_is_told() {
     let opened = open();
     let database = &opened.database;
     let mut followed = database.watch("Pod").await.unwrap();
-    for _ in 0..=bcs_docstore::feed::RING {
-        database.insert("Pod", doc! { "clusterId": "A" }).await.unwrap();
-    }
+    let inserts = (0..=bcs_docstore::feed::RING).map(|_| database.insert("Pod", doc! { "clusterId": "A" }));
+    futures::future::try_join_all(inserts).await.unwrap();
     assert!(matches!(followed.next().await, Err(bcs_docstore::FeedError::Lagged(_))));
 }
 

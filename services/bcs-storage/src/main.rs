@@ -1,2 +1,10 @@
-//! bcs-storage.
-fn main() {}
+//! bcs-storage: see the library.
+
+use bcs_common::config::Exit;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> Exit {
+    bcs_storage::main(std::env::args_os())
+}

@@ -1,10 +1,11 @@
 //! The command line of `bcs`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// BCS (BlueKing Container Service) tools.
+/// BCS (BlueKing Container Service): all services in one process on embedded stores, and tools for operators.
 #[derive(Debug, Parser)]
 #[command(name = "bcs", version)]
 pub struct Cli {
@@ -16,6 +17,8 @@ pub struct Cli {
 /// What `bcs` can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run all services in this process; everything is kept in one directory, no other server is needed.
+    Server(ServerArgs),
     /// Encrypt and decrypt passwords for configuration files.
     #[command(subcommand)]
     Crypt(CryptCommand),
@@ -37,6 +40,41 @@ pub enum CryptCommand {
         /// The base64 text, or - to read it from standard input.
         base64: String,
     },
+}
+
+/// Arguments of `bcs server`.
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// Directory for everything that is kept; it is created if need be.
+    #[arg(long, value_name = "DIR", env = "BCS_DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+    /// Address to listen on. bcs-storage asks for no login: only who may see everything should reach it.
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub address: IpAddr,
+    /// Port of bcs-storage; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 50024)]
+    pub storage_port: u16,
+    /// Port of bcs-storage's metrics; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 50025)]
+    pub storage_metric_port: u16,
+    /// Port of bcs-user-manager; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 8089)]
+    pub user_manager_port: u16,
+    /// Port of bcs-user-manager's metrics; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 9253)]
+    pub user_manager_metric_port: u16,
+    /// ZooKeeper servers of a Mesos cluster, comma separated host:port. With them bcs-check probes the cluster's tasks.
+    #[arg(long, value_name = "SERVERS", requires = "cluster")]
+    pub mesos_zookeeper: Option<String>,
+    /// BCS id of the Mesos cluster.
+    #[arg(long, value_name = "ID", requires = "mesos_zookeeper")]
+    pub cluster: Option<String>,
+    /// Port of bcs-check's metrics and health.
+    #[arg(long, value_name = "PORT", default_value_t = 43001)]
+    pub check_metric_port: u16,
+    /// How much is logged to standard error: 0 what operators need, 3 every request.
+    #[arg(short, long = "v", value_name = "LEVEL", default_value_t = 0)]
+    pub verbosity: i32,
 }
 
 /// Arguments of `bcs certs`.
@@ -71,6 +109,13 @@ mod tests {
             panic!("not encrypt: {cli:?}");
         };
         assert_eq!(text, "-pass");
+    }
+
+    #[test]
+    fn a_mesos_cluster_needs_servers_and_an_id() {
+        for half in ["--mesos-zookeeper=zk", "--cluster=BCS-MESOS-10001"] {
+            assert!(Cli::try_parse_from(["bcs", "server", half]).is_err(), "{half}");
+        }
     }
 
     #[test]

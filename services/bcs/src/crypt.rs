@@ -54,7 +54,7 @@ mod tests {
         let mut stdout = Vec::new();
         run(&command, &mut stdin.as_bytes(), &mut stdout)
             .map(|()| String::from_utf8(stdout).unwrap())
-            .map_err(|error| crate::with_causes(&*error))
+            .map_err(|error| bcs_common::errors::chain(&*error))
     }
 
     fn encrypt(text: &str, stdin: &str) -> Result<String, String> {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Operations;
-use super::error::{TimedOut, server_code};
+use super::error::{TimedOut, code, server_code};
 use crate::feed::Feed;
 use crate::{Bson, Change, ChangeKind, Document, Error, Result, Subscription, doc, json};
 
@@ -30,6 +30,9 @@ const AWAIT: Duration = Duration::from_secs(1);
 /// How long a stream lives at least: its first follower needs a moment to subscribe, and clients that poll with short
 /// watches find it still open.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// Pause after an answer without changes that came at once: the first one does, and some servers never hold requests.
+const IDLE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Pauses between attempts to reopen a stream: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -197,6 +200,7 @@ impl Reader {
     /// Hands on the next change, or learns that there is none yet.
     async fn step(&mut self, stream: &mut ChangeStream<RawDocumentBuf>) -> Result<(), Stop> {
         let limit = AWAIT + self.shared.settings.operations.limit;
+        let asked = Instant::now();
         let next = match tokio::time::timeout(limit, stream.next_if_any()).await {
             Ok(Ok(next)) => next,
             Ok(Err(error)) if is_final(&error) => return Err(Stop::Over(error.to_string())),
@@ -205,6 +209,7 @@ impl Reader {
         };
         match next.as_deref().map(|event| read_event(event, self.shared.settings.deletion_flag)) {
             None if !stream.is_alive() => return Err(Stop::Broken("the server closed the cursor".to_owned())),
+            None if asked.elapsed() < IDLE_PAUSE => tokio::time::sleep(IDLE_PAUSE).await,
             None | Some(Ok(Event::Nothing)) => {}
             Some(Ok(Event::Change(change))) => self.feed.publish(change),
             Some(Ok(Event::Over(operation))) => return Err(Stop::Over(operation)),
@@ -244,13 +249,10 @@ impl Reader {
     }
 }
 
-/// CursorNotFound and CursorKilled: the stream is gone, its place in the history is not.
-const CURSOR_LOST: [i32; 2] = [43, 237];
-
 /// True for errors that resuming would only meet again.
 fn is_final(error: &mongodb::error::Error) -> bool {
     let resumable = error.contains_label("ResumableChangeStreamError")
-        || server_code(error).is_some_and(|code| CURSOR_LOST.contains(&code));
+        || server_code(error).is_some_and(|code| code::CURSOR_LOST.contains(&code));
     !resumable && !matches!(Error::from(error.clone()), Error::Unavailable(_))
 }
 
@@ -272,7 +274,7 @@ fn read_event(event: &RawDocument, deletion_flag: Option<&str>) -> Result<Event,
     let operation = event.get_str("operationType")?;
     let kind = match operation {
         "insert" => ChangeKind::Insert,
-        "update" => update_kind(event.get_document("updateDescription")?, deletion_flag)?,
+        "update" => update_kind(event.get("updateDescription")?.and_then(RawBsonRef::as_document), deletion_flag)?,
         "replace" => ChangeKind::Update { deletion_flag: None, changed: true },
         "delete" => return Ok(Event::Change(Change::new(ChangeKind::Delete, doc! {}, Bytes::from_static(b"null")))),
         "drop" | "rename" | "dropDatabase" | "invalidate" => return Ok(Event::Over(operation.to_owned())),
@@ -286,7 +288,14 @@ fn read_event(event: &RawDocument, deletion_flag: Option<&str>) -> Result<Event,
     Ok(Event::Change(Change::new(kind, scalar_fields(document)?, text.into())))
 }
 
-fn update_kind(description: &RawDocument, deletion_flag: Option<&str>) -> Result<ChangeKind, bson::error::Error> {
+/// MongoDB describes every update. One without a description has changed something, nobody knows what.
+fn update_kind(
+    description: Option<&RawDocument>,
+    deletion_flag: Option<&str>,
+) -> Result<ChangeKind, bson::error::Error> {
+    let Some(description) = description else {
+        return Ok(ChangeKind::Update { deletion_flag: None, changed: true });
+    };
     let updated = description.get("updatedFields")?.and_then(RawBsonRef::as_document);
     let flag = match (updated, deletion_flag) {
         (Some(updated), Some(flag)) => updated.get(flag)?.and_then(RawBsonRef::as_bool),
@@ -353,6 +362,8 @@ mod tests {
         assert_eq!(update(doc! { "updatedFields": {}, "removedFields": ["a"] }), kind(None, true));
         assert_eq!(update(doc! { "updatedFields": {}, "truncatedArrays": [{ "field": "a" }] }), kind(None, true));
         assert_eq!(update(doc! { "updatedFields": {}, "removedFields": [] }), kind(None, false));
+        let undescribed = change(&doc! { "operationType": "update", "fullDocument": {} });
+        assert_eq!(undescribed.kind, kind(None, true));
     }
 
     #[test]

@@ -7,10 +7,17 @@ use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
 use crate::Error;
 
 /// Codes of MongoDB's `error_codes.yml` that say something about the request or its moment.
-mod code {
+pub(super) mod code {
     pub const NAMESPACE_NOT_FOUND: i32 = 26;
     pub const INDEX_NOT_FOUND: i32 = 27;
+    pub const NAMESPACE_EXISTS: i32 = 48;
     pub const DUPLICATE_KEY: i32 = 11_000;
+
+    /// IndexOptionsConflict and IndexKeySpecsConflict: an index of that name or with these keys is there.
+    pub const INDEX_EXISTS: [i32; 2] = [85, 86];
+
+    /// CursorNotFound and CursorKilled: a change stream is gone, its place in the history is not.
+    pub const CURSOR_LOST: [i32; 2] = [43, 237];
 
     /// BadValue, FailedToParse, TypeMismatch, PathNotViable, ConflictingUpdateOperators, DollarPrefixedFieldName,
     /// EmptyFieldName, ImmutableField, InvalidOptions, InvalidNamespace, BSONObjectTooLarge.

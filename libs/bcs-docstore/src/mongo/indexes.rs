@@ -8,14 +8,8 @@ use mongodb::options::IndexOptions;
 use parking_lot::Mutex;
 
 use super::MongoDatabase;
-use super::error::server_code;
+use super::error::{code, server_code};
 use crate::{Bson, Document, Error, Index, Order, Result};
-
-const NAMESPACE_NOT_FOUND: i32 = 26;
-const NAMESPACE_EXISTS: i32 = 48;
-
-/// IndexOptionsConflict and IndexKeySpecsConflict: an index of that name or with these keys is there.
-const INDEX_EXISTS: [i32; 2] = [85, 86];
 
 /// The indexes that this process has made or found. Whoever drops one in another process must restart this one.
 #[derive(Default)]
@@ -48,13 +42,13 @@ impl MongoDatabase {
         self.operations
             .run("createTable", async {
                 let created = self.database.create_collection(collection).await;
-                Ok(tolerate(created, &[NAMESPACE_EXISTS])?)
+                Ok(tolerate(created, &[code::NAMESPACE_EXISTS])?)
             })
             .await?;
         self.operations
             .run("createIndex", async {
                 let created = target.create_index(model(index)).await.map(|_| ());
-                Ok(tolerate(created, &INDEX_EXISTS)?)
+                Ok(tolerate(created, &code::INDEX_EXISTS)?)
             })
             .await?;
         self.known_indexes.add(collection, &index.name);
@@ -77,7 +71,7 @@ impl MongoDatabase {
         let list = async {
             let cursor = match target.list_indexes().await {
                 Ok(cursor) => cursor,
-                Err(error) if server_code(&error) == Some(NAMESPACE_NOT_FOUND) => return Ok(Vec::new()),
+                Err(error) if server_code(&error) == Some(code::NAMESPACE_NOT_FOUND) => return Ok(Vec::new()),
                 Err(error) => return Err(error.into()),
             };
             let models: Vec<IndexModel> = cursor.try_collect().await?;

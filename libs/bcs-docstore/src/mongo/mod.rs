@@ -110,6 +110,13 @@ fn check_name(collection: &str) -> Result<()> {
 }
 
 fn client_options(options: &MongoOptions) -> Result<ClientOptions> {
+    let max_pool = if options.max_pool == 0 { DEFAULT_MAX_POOL } else { options.max_pool };
+    if options.hosts.is_empty() || options.database.is_empty() {
+        return Err(Error::Invalid("MongoDB needs a host and the name of a database".to_owned()));
+    }
+    if options.min_pool > max_pool {
+        return Err(Error::Invalid(format!("a pool of {max_pool} connections cannot keep {}", options.min_pool)));
+    }
     let hosts = options.hosts.iter().map(ServerAddress::parse).collect::<Result<Vec<_>, _>>()?;
     let credential = (!options.username.is_empty()).then(|| {
         // Without a mechanism the driver takes SCRAM-SHA-256, or SHA-1 if the server has no other for this user.
@@ -122,7 +129,7 @@ fn client_options(options: &MongoOptions) -> Result<ClientOptions> {
     let mut client = ClientOptions::builder().hosts(hosts).build();
     client.credential = credential;
     client.connect_timeout = Some(options.connect_timeout.filter(|limit| !limit.is_zero()).unwrap_or(CONNECT_LIMIT));
-    client.max_pool_size = Some(if options.max_pool == 0 { DEFAULT_MAX_POOL } else { options.max_pool });
+    client.max_pool_size = Some(max_pool);
     client.min_pool_size = Some(options.min_pool);
     client.heartbeat_freq = Some(HEARTBEAT);
     client.server_selection_timeout = Some(SELECTION_LIMIT.min(options.operation_timeout));

@@ -7,13 +7,13 @@ use mongodb::Collection;
 use mongodb::options::FindOptions;
 
 use super::MongoDatabase;
-use super::error::server_code;
+use super::error::{code, server_code};
 use super::query::{Query, projection, projection_for};
 use crate::matcher::matches;
 use crate::project::project;
 use crate::{
     Bson, Document, DocumentDatabase, Error, Filter, Find, Index, JsonDocuments, Order, Path, Render, Result,
-    Subscription, Upsert, doc, json,
+    Subscription, Upsert, doc, json, update,
 };
 
 /// How many ids go into one command: far below the 16 MB that one may have, with ids of any usual size.
@@ -92,13 +92,20 @@ impl DocumentDatabase for MongoDatabase {
         self.operations.run("insert", insert).await
     }
 
-    async fn upsert(&self, collection: &str, upsert: Upsert) -> Result<()> {
+    async fn upsert(&self, collection: &str, mut upsert: Upsert) -> Result<()> {
+        if let Some(data) = upsert.data.take() {
+            upsert.set.insert("data", data.decode().map_err(|error| Error::Invalid(error.to_string()))?);
+        }
+        for set in [&upsert.set, &upsert.set_when_new] {
+            update::check(set)?;
+        }
         let target = self.collection(collection)?;
         let write = write_one(&target, &upsert, self.layout.deletion_flag);
         self.operations.run("upsert", write).await
     }
 
     async fn update_many(&self, collection: &str, filter: &Filter, set: Document) -> Result<u64> {
+        update::check(&set)?;
         let target = self.collection(collection)?;
         let update = doc! { "$set": set };
         let write = async {
@@ -266,14 +273,12 @@ async fn matching_ids(target: &Collection<Document>, query: Document, filter: &F
 /// over the other's document (storage.md 5.4).
 async fn write_one(target: &Collection<Document>, upsert: &Upsert, deletion_flag: Option<&str>) -> Result<()> {
     match try_write_one(target, upsert, deletion_flag).await {
-        Err(error) if server_code(&error) == Some(DUPLICATE_KEY) => {
+        Err(error) if server_code(&error) == Some(code::DUPLICATE_KEY) => {
             Ok(try_write_one(target, upsert, deletion_flag).await?)
         }
         other => Ok(other?),
     }
 }
-
-const DUPLICATE_KEY: i32 = 11_000;
 
 async fn try_write_one(
     target: &Collection<Document>,

@@ -71,7 +71,7 @@ fn collect_paths(filter: &Filter, paths: &mut Vec<String>) {
         | Filter::Greater(path, _)
         | Filter::Contains(path, _)
         | Filter::Before(path, _)
-        | Filter::After(path, _) => paths.push(nameable(path).join(".")),
+        | Filter::After(path, _) => paths.push(projectable(path).join(".")),
     }
 }
 
@@ -95,6 +95,13 @@ fn nameable(path: &Path) -> &[String] {
     // An empty key and one with `$` in front are errors in some places, and operators in others.
     let unusable = |key: &String| key.is_empty() || key.starts_with('$') || key.contains(['.', '\0']);
     keys.split(unusable).next().unwrap_or(keys)
+}
+
+/// The keys of `path` that a projection leaves in place: it knows no indexes of arrays, only keys.
+fn projectable(path: &Path) -> &[String] {
+    let keys = nameable(path);
+    let index = keys.iter().skip(1).position(|key| key.parse::<usize>().is_ok());
+    index.and_then(|index| keys.get(..=index)).unwrap_or(keys)
 }
 
 /// `finds_missing`: whether the condition also holds where the path leads nowhere.
@@ -304,6 +311,7 @@ mod tests {
     fn a_filter_is_decided_on_its_own_paths() {
         let filter = eq("clusterId", "c").and(Filter::Or(vec![Filter::Exists(label("a.b/c"), true), eq("t", 1)]));
         assert_eq!(projection_for(&filter), Some(doc! { "_id": 1, "clusterId": 1, "data.labels": 1, "t": 1 }));
+        assert_eq!(projection_for(&eq("list.1.x", 1)), Some(doc! { "_id": 1, "list": 1 }));
         assert_eq!(projection_for(&eq("$x", 1)), None);
     }
 }

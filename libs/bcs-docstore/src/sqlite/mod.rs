@@ -16,11 +16,13 @@ mod write;
 mod writer;
 
 use std::collections::HashSet;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 pub use database::SqliteDatabase;
 
@@ -41,6 +43,8 @@ struct Shared {
     writer: Writer,
     /// Indexes known to be there, so that asking again costs no write.
     ensured: RwLock<HashSet<IndexName>>,
+    /// Held until the file is closed.
+    _lock: File,
 }
 
 /// Database, collection and name.
@@ -50,7 +54,7 @@ impl SqliteStore {
     /// Opens the file, or makes it and the directory it is in.
     ///
     /// # Errors
-    /// The file or directory cannot be made or opened, or is no SQLite database.
+    /// The file or directory cannot be made or opened, is no SQLite database, or is in use by another process.
     ///
     /// ```
     /// # use bcs_docstore::{DocumentDatabase, Filter, Find, Layout, doc, sqlite::SqliteStore};
@@ -68,11 +72,20 @@ impl SqliteStore {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).map_err(|error| Error::Unavailable(Box::new(error)))?;
         }
+        let lock = lock(path)?;
         let connection = connect(path)?;
         connection.execute_batch(index::SCHEMA)?;
         let writer = Writer::start(connection)?;
         let readers = Readers::new(path.to_owned());
-        Ok(Self { shared: Arc::new(Shared { path: path.to_owned(), readers, writer, ensured: RwLock::default() }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                path: path.to_owned(),
+                readers,
+                writer,
+                ensured: RwLock::default(),
+                _lock: lock,
+            }),
+        })
     }
 
     /// The database of a layout; its table and indexes are made if they are not there.
@@ -81,7 +94,10 @@ impl SqliteStore {
     /// The table cannot be made.
     pub fn database(&self, layout: Layout) -> Result<SqliteDatabase> {
         let table = table::Table::new(layout);
-        connect(&self.shared.path)?.execute_batch(&table.schema())?;
+        let connection = connect(&self.shared.path)?;
+        // A lost table is made again at the next start: no need to wait for the disk.
+        connection.pragma_update(None, "synchronous", "normal")?;
+        connection.execute_batch(&format!("BEGIN IMMEDIATE; {} COMMIT;", table.schema()))?;
         Ok(SqliteDatabase::new(self.clone(), table))
     }
 
@@ -111,12 +127,28 @@ impl SqliteStore {
     }
 }
 
+/// Keeps other processes out: changes made there would reach no follower here. The lock ends with the process.
+fn lock(path: &Path) -> Result<File> {
+    let path = path.with_extension("lock");
+    let unavailable = |error: Box<dyn std::error::Error + Send + Sync>| Error::Unavailable(error);
+    let file = File::create(&path).map_err(|error| unavailable(Box::new(error)))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(unavailable(format!("{} is locked by another process", path.display()).into()))
+        }
+        Err(TryLockError::Error(error)) => Err(unavailable(Box::new(error))),
+    }
+}
+
 /// A connection with the settings all of ours have: a write-ahead log, and a commit that returns when it is on disk.
 fn connect(path: &Path) -> Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
+    // Else SQLite looks at bound values (LIMIT is one) to plan, and plans a kept statement anew at every use.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

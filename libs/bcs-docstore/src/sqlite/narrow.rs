@@ -114,7 +114,7 @@ mod tests {
         let narrow = Narrow::of(&table(), &filter);
         assert_eq!(
             narrow.sql,
-            r#" AND "clusterId" IN (?,?) AND "namespace" = ? AND flag IS NOT ? AND "updateTime" < ?"#
+            r#" AND "clusterId" IN (?,?) AND "namespace" = ? AND _flag IS NOT ? AND "updateTime" < ?"#
         );
         assert_eq!(narrow.parameters.len(), 5);
         assert!(narrow.exact);

@@ -57,7 +57,7 @@ struct Query {
 impl Query {
     fn new(table: &Table, collection: &str, find: &Find, columns: &str) -> Self {
         let narrow = Narrow::of(table, &find.filter);
-        let mut sql = format!("SELECT {columns} FROM {} WHERE collection = ?{}", table.name(), narrow.sql);
+        let mut sql = format!("SELECT {columns} FROM {} WHERE _collection = ?{}", table.name(), narrow.sql);
         let mut parameters = vec![Value::Text(collection.to_owned())];
         parameters.extend(narrow.parameters);
         sql.push_str(" ORDER BY ");
@@ -67,7 +67,7 @@ impl Query {
             sql.push_str(&table.column_name(&sort.field));
             sql.push_str(if sort.order == Order::Descending { " DESC, " } else { ", " });
         }
-        sql.push_str("seq");
+        sql.push_str("_seq");
         let (mut skip, mut limit) = (find.skip, find.limit.unwrap_or(u64::MAX));
         if narrow.exact && (skip > 0 || find.limit.is_some()) {
             sql.push_str(" LIMIT ? OFFSET ?");
@@ -175,7 +175,7 @@ pub(super) fn count(connection: &Connection, table: &Table, collection: &str, fi
         )?;
         return Ok(count);
     }
-    let sql = format!("SELECT COUNT(*) FROM {} WHERE collection = ?{}", table.name(), narrow.sql);
+    let sql = format!("SELECT COUNT(*) FROM {} WHERE _collection = ?{}", table.name(), narrow.sql);
     let parameters = std::iter::once(Value::Text(collection.to_owned())).chain(narrow.parameters);
     let mut statement = connection.prepare_cached(&sql)?;
     let count: i64 = statement.query_row(rusqlite::params_from_iter(parameters), |row| row.get(0))?;
@@ -197,7 +197,7 @@ pub(super) fn distinct(
     {
         let column = table.column_name(field);
         let sql = format!(
-            "SELECT DISTINCT {column} FROM {} WHERE collection = ?{} AND {column} IS NOT NULL",
+            "SELECT DISTINCT {column} FROM {} WHERE _collection = ?{} AND {column} IS NOT NULL",
             table.name(),
             narrow.sql
         );
@@ -231,7 +231,7 @@ fn collect_values(value: &Bson, keys: &[String], values: &mut Vec<Bson>) {
 /// Names of the collections that hold documents or have indexes.
 pub(super) fn collections(connection: &Connection, table: &Table) -> Result<Vec<String>> {
     let sql = format!(
-        "SELECT DISTINCT collection FROM {} UNION SELECT collection FROM indexes WHERE database = ?",
+        "SELECT DISTINCT _collection FROM {} UNION SELECT collection FROM indexes WHERE database = ?",
         table.name()
     );
     let mut statement = connection.prepare_cached(&sql)?;

@@ -6,7 +6,7 @@ use rusqlite::types::{ToSql, Value, ValueRef};
 
 use super::index::Stored;
 use super::table::{Column, DATA, Table};
-use crate::json::{self, Dollar};
+use crate::json;
 use crate::{Error, Render, Result, project};
 
 /// The columns of a row; `keys` and `times` in the order of the layout.
@@ -184,7 +184,7 @@ fn into_text(out: Vec<u8>) -> String {
 }
 
 fn parse(text: &str) -> Result<Bson> {
-    json::decode(text.as_bytes(), Dollar::Keep).map_err(|error| Error::Database(Box::new(error)))
+    json::decode_stored(text).map_err(|error| Error::Database(Box::new(error)))
 }
 
 /// A layout field as the value of its column, if its type is the column's.

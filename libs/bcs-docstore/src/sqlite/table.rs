@@ -29,18 +29,18 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new(layout: Layout) -> Self {
         let fields: Vec<String> = layout.keys.iter().chain(layout.times).map(|field| quoted(field)).collect();
-        let listed = |data: &str| format!("seq, id, {}flag, {data}, rest", joined(&fields));
+        let listed = |data: &str| format!("_seq, _id, {}_flag, {data}, _rest", joined(&fields));
         let places = vec!["?"; fields.len() + 5].join(", ");
-        let columns_without_seq = listed(DATA).replacen("seq, ", "", 1);
+        let columns_without_seq = listed(DATA).replacen("_seq, ", "", 1);
         let assignments: Vec<String> = columns_without_seq.split(", ").map(|column| format!("{column} = ?")).collect();
         Self {
             columns: listed(DATA),
             columns_without_data: listed("NULL"),
             insert: format!(
-                "INSERT INTO {} (collection, {columns_without_seq}) VALUES ({places})",
+                "INSERT INTO {} (_collection, {columns_without_seq}) VALUES ({places})",
                 quoted(layout.name)
             ),
-            replace: format!("UPDATE {} SET {} WHERE seq = ?", quoted(layout.name), assignments.join(", ")),
+            replace: format!("UPDATE {} SET {} WHERE _seq = ?", quoted(layout.name), assignments.join(", ")),
             layout,
         }
     }
@@ -67,7 +67,7 @@ impl Table {
 
     /// The quoted name of the column that keeps `field`, a field of the layout.
     pub(super) fn column_name(&self, field: &str) -> String {
-        if self.layout.deletion_flag == Some(field) { "flag".to_owned() } else { quoted(field) }
+        if self.layout.deletion_flag == Some(field) { "_flag".to_owned() } else { quoted(field) }
     }
 
     /// The statements that make table and indexes.
@@ -75,18 +75,19 @@ impl Table {
         let name = self.name();
         let keys: String = self.layout.keys.iter().map(|key| format!("{} TEXT, ", quoted(key))).collect();
         let times: String = self.layout.times.iter().map(|time| format!("{} INTEGER, ", quoted(time))).collect();
-        // An ObjectId is a BLOB; another `_id` is kept in `rest`. `data` and `rest` are JSON text, `rest` without braces.
+        // An ObjectId is a BLOB; another `_id` is kept in `_rest`. `data` and `_rest` are JSON text, `_rest` without
+        // braces. The underscores keep our columns apart from fields.
         let mut schema = format!(
-            "CREATE TABLE IF NOT EXISTS {name} (seq INTEGER PRIMARY KEY, collection TEXT NOT NULL, id BLOB, \
-             {keys}{times}flag INTEGER, data TEXT, rest TEXT);\n\
-             CREATE INDEX IF NOT EXISTS {} ON {name} (collection);\n",
+            "CREATE TABLE IF NOT EXISTS {name} (_seq INTEGER PRIMARY KEY, _collection TEXT NOT NULL, _id BLOB, \
+             {keys}{times}_flag INTEGER, data TEXT, _rest TEXT);\n\
+             CREATE INDEX IF NOT EXISTS {} ON {name} (_collection);\n",
             quoted(&format!("{}_collection", self.layout.name))
         );
         for fields in self.layout.indexes {
             let columns: Vec<String> = fields.iter().map(|field| self.column_name(field)).collect();
             let index = quoted(&format!("{}_{}", self.layout.name, fields.join("_")));
             schema.push_str(&format!(
-                "CREATE INDEX IF NOT EXISTS {index} ON {name} (collection, {});\n",
+                "CREATE INDEX IF NOT EXISTS {index} ON {name} (_collection, {});\n",
                 columns.join(", ")
             ));
         }

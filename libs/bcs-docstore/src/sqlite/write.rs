@@ -11,10 +11,11 @@ use super::index::{self, Stored};
 use super::narrow::Narrow;
 use super::read;
 use super::row::{self, Row, Shape};
-use super::table::Table;
+use super::table::{DATA, Table};
 use super::writer::Writing;
 use crate::feed::{Change, ChangeKind, Feed};
-use crate::{Error, Filter, Index, Render, Result, Upsert, update};
+use crate::json::JsonError;
+use crate::{Error, Filter, Index, JsonText, Render, Result, Upsert, update};
 
 /// Fields to set, made ready on the caller's thread: the writer thread has the least time.
 #[derive(Debug)]
@@ -51,6 +52,25 @@ impl Assignments {
             rest.insert(field, value);
         }
         Ok(Self { fields: rest, columns: None })
+    }
+
+    /// The same with the field `data` as text.
+    fn with_data(table: &Table, mut fields: Document, data: Option<JsonText>) -> Result<Self> {
+        let unreadable = |error: JsonError| Error::Invalid(format!("data: {error}"));
+        let Some(data) = data else { return Self::new(table, fields) };
+        fields.insert(DATA, Bson::Null);
+        let mut assignments = Self::new(table, fields)?;
+        match &mut assignments.columns {
+            Some(columns) => {
+                let text = Value::Text(data.normalised().map_err(unreadable)?);
+                columns.retain(|(field, _)| field != DATA);
+                columns.push((DATA.to_owned(), text));
+            }
+            None => {
+                assignments.fields.insert(DATA, data.decode().map_err(unreadable)?);
+            }
+        }
+        Ok(assignments)
     }
 
     fn document(&self, table: &Table) -> Result<Document> {
@@ -142,7 +162,7 @@ impl Target<'_> {
             return Ok(rows.into_iter().next().map(|(seq, row)| Found::new(seq, row.flag, row.rest.is_none())));
         }
         let sql = format!(
-            "SELECT seq, flag, rest IS NULL FROM {} WHERE collection = ?{} ORDER BY flag IS 1, seq LIMIT 1",
+            "SELECT _seq, _flag, _rest IS NULL FROM {} WHERE _collection = ?{} ORDER BY _flag IS 1, _seq LIMIT 1",
             self.table.name(),
             narrow.sql
         );
@@ -184,7 +204,7 @@ impl Target<'_> {
     }
 
     fn set_columns(&self, writing: &mut Writing<'_>, found: &Found, columns: &[&(String, Value)]) -> Result<()> {
-        let sql = format!("UPDATE {} SET {} WHERE seq = ?", self.table.name(), self.assignments(columns));
+        let sql = format!("UPDATE {} SET {} WHERE _seq = ?", self.table.name(), self.assignments(columns));
         let feed = writing.feed(self.database(), self.collection);
         let before = feed.as_ref().map(|_| self.row(writing, found.seq)).transpose()?;
         let mut parameters: Vec<&dyn rusqlite::ToSql> = columns.iter().map(|(_, value)| value as _).collect();
@@ -243,7 +263,7 @@ impl Target<'_> {
     }
 
     fn row(&self, writing: &Writing<'_>, seq: i64) -> Result<Row> {
-        let sql = format!("SELECT {} FROM {} WHERE seq = ?", self.table.columns, self.table.name());
+        let sql = format!("SELECT {} FROM {} WHERE _seq = ?", self.table.columns, self.table.name());
         Ok(writing.connection.prepare_cached(&sql)?.query_row([seq], |row| Row::read(self.table, row))?)
     }
 
@@ -258,7 +278,7 @@ impl Target<'_> {
             && !self.has_strays(writing, columns)?
         {
             let assignments = self.assignments(&columns.iter().collect::<Vec<_>>());
-            let sql = format!("UPDATE {} SET {assignments} WHERE collection = ?{}", self.table.name(), narrow.sql);
+            let sql = format!("UPDATE {} SET {assignments} WHERE _collection = ?{}", self.table.name(), narrow.sql);
             let parameters = columns
                 .iter()
                 .map(|(_, value)| value.clone())
@@ -284,7 +304,7 @@ impl Target<'_> {
             let mut name = Vec::new();
             crate::json::write_string(field, &mut name);
             let sql = format!(
-                "SELECT 1 FROM {} WHERE collection = ? AND {column} IS NULL AND instr(rest, ?) > 0 LIMIT 1",
+                "SELECT 1 FROM {} WHERE _collection = ? AND {column} IS NULL AND instr(_rest, ?) > 0 LIMIT 1",
                 self.table.name()
             );
             let name = String::from_utf8_lossy(&name);
@@ -301,13 +321,13 @@ impl Target<'_> {
         let indexes = self.indexes(writing)?;
         let narrow = Narrow::of(self.table, filter);
         if feed.is_none() && unique(&indexes).next().is_none() && narrow.exact {
-            let sql = format!("DELETE FROM {} WHERE collection = ?{}", self.table.name(), narrow.sql);
+            let sql = format!("DELETE FROM {} WHERE _collection = ?{}", self.table.name(), narrow.sql);
             let parameters = std::iter::once(Value::Text(self.collection.to_owned())).chain(narrow.parameters);
             let deleted = writing.connection.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(parameters))?;
             return Ok(deleted as u64);
         }
         let rows = read::find_rows(writing.connection, self.table, self.collection, filter)?;
-        let sql = format!("DELETE FROM {} WHERE seq = ?", self.table.name());
+        let sql = format!("DELETE FROM {} WHERE _seq = ?", self.table.name());
         for (seq, row) in &rows {
             for stored in unique(&indexes) {
                 let key = stored.key(&row.fields_for(self.table, stored)?)?;
@@ -361,7 +381,7 @@ impl Target<'_> {
     }
 
     fn publish(&self, writing: &mut Writing<'_>, feed: Feed, kind: ChangeKind, seq: i64) -> Result<()> {
-        let sql = format!("SELECT {} FROM {} WHERE seq = ?", self.table.columns, self.table.name());
+        let sql = format!("SELECT {} FROM {} WHERE _seq = ?", self.table.columns, self.table.name());
         let mut statement = writing.connection.prepare_cached(&sql)?;
         let mut json = Vec::with_capacity(4096);
         let row = statement.query_row([seq], |row| {
@@ -400,6 +420,8 @@ impl Found {
 #[derive(Debug)]
 pub(super) struct PreparedUpsert {
     key: Document,
+    /// The same as column values, if all of it is columns.
+    key_columns: Option<Vec<(String, Value)>>,
     filter: Filter,
     set: Assignments,
     set_when_new: Assignments,
@@ -407,22 +429,26 @@ pub(super) struct PreparedUpsert {
 
 impl PreparedUpsert {
     pub(super) fn new(table: &Table, upsert: Upsert) -> Result<Self> {
-        let Upsert { key, set, set_when_new } = upsert;
+        let Upsert { key, set, data, set_when_new } = upsert;
         update::check(&key)?;
-        let set = Assignments::new(table, set)?;
+        let set = Assignments::with_data(table, set, data)?;
         let set_when_new = Assignments::new(table, set_when_new)?;
-        Ok(Self { filter: Filter::equal_to(&key), key, set, set_when_new })
+        let key_columns = key
+            .iter()
+            .map(|(field, value)| {
+                let value = row::column_value(table.column(field)?, value.clone()).ok()?;
+                Some((field.clone(), value))
+            })
+            .collect();
+        Ok(Self { filter: Filter::equal_to(&key), key, key_columns, set, set_when_new })
     }
 
     /// The row of a new document: the conditions of the key, then what is set.
     fn new_row(&self, table: &Table) -> Result<Row> {
         let sets = [&self.set, &self.set_when_new];
-        let is_set = |field: &String| {
-            sets.iter().filter_map(|set| set.columns.as_ref()).flatten().any(|(column, _)| column == field)
-        };
-        if sets.iter().all(|set| set.columns.is_some()) && self.key.keys().all(is_set) {
+        if let (Some(key), true) = (&self.key_columns, sets.iter().all(|set| set.columns.is_some())) {
             let columns = sets.iter().filter_map(|set| set.columns.as_ref()).flatten();
-            return Ok(Row::from_columns(table, columns));
+            return Ok(Row::from_columns(table, key.iter().chain(columns)));
         }
         let mut document = Document::new();
         for (path, value) in &self.key {

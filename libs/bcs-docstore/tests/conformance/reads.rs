@@ -2,7 +2,7 @@ use bcs_docstore::matcher::matches;
 use bcs_docstore::{Bson, Document, Filter, Find, Order, Path, Render, Sort, doc};
 use bson::{DateTime, bson, oid::ObjectId};
 
-use super::{SOFT, Store, ids, insert_all};
+use super::{SOFT, Store, all_as_json, as_json, ids, insert_all, number};
 
 fn path(text: &str) -> Path {
     Path::dotted(text)
@@ -27,7 +27,7 @@ fn zoo() -> Vec<Document> {
         doc! { "_id": 11, "message": "50% (of [a.b] *^$) \\d \"q\"", "_deleted": true },
         doc! { "_id": 12, "message": ["one", "ab of many"], "_deleted": false, "object": { "a": 1, "b": 2 } },
         doc! { "_id": 13, "object": { "b": 2, "a": 1 }, "updateTime": DateTime::from_millis(6), "b": true },
-        doc! { "_id": 14, "t": ["2021-06-02T09:00:05Z", 5], "clusterId": ["c1", "c9"] },
+        doc! { "_id": 14, "t": ["2021-06-02T09:00:05Z", 5], "zones": ["c1", "c9"] },
     ]
 }
 
@@ -49,6 +49,7 @@ fn questions() -> Vec<Filter> {
         Filter::In(path("n"), vec![bson!(3), Bson::Null]),
         Filter::NotIn(path("n"), vec![bson!(3), Bson::Null]),
         Filter::one_of("clusterId", ["c2", "c9"]),
+        Filter::one_of("zones", ["c9"]),
         eq("list", "y".into()),
         eq("list", bson!(["x"])),
         eq("list", bson!([])),
@@ -70,7 +71,6 @@ fn questions() -> Vec<Filter> {
         Filter::Contains(path("message"), "(of [a.b] *^$) \\d".into()),
         Filter::Contains(path("message"), "of".into()),
         Filter::Contains(path("message"), String::new()),
-        Filter::Contains(path("n"), "3".into()),
         Filter::Before(path("t"), second),
         Filter::After(path("t"), second),
         Filter::Before(path("t"), second - 1),
@@ -98,19 +98,22 @@ pub async fn filters_mean_what_the_matcher_says(open: impl AsyncFn(bcs_docstore:
     let zoo = zoo();
     insert_all(&store, "zoo", &zoo).await;
     for filter in questions() {
-        let expected: Vec<i32> = zoo
-            .iter()
-            .filter(|document| matches(&filter, document))
-            .map(|document| document.get_i32("_id").unwrap())
-            .collect();
+        let expected: Vec<i64> =
+            zoo.iter().filter(|document| matches(&filter, document)).map(|document| number(document, "_id")).collect();
         assert_eq!(ids(&store, "zoo", filter.clone()).await, expected, "{filter:?}");
         assert_eq!(store.count("zoo", &filter).await.unwrap(), expected.len() as u64, "{filter:?}");
     }
-    assert_eq!(ids(&store, "none", Filter::all()).await, [0; 0]);
+    assert_eq!(ids(&store, "none", Filter::all()).await, [0_i64; 0]);
     // The table itself means something.
     assert_eq!(ids(&store, "zoo", Filter::Eq(label("app.kubernetes.io/name"), "web".into())).await, [8]);
     assert_eq!(ids(&store, "zoo", Filter::Before(path("t"), 1_622_624_401)).await, [1, 3, 14]);
     assert_eq!(ids(&store, "zoo", Filter::Eq(path("n"), bson!(3))).await, [1, 2, 3]);
+}
+
+pub async fn numbers_hold_no_text(open: impl AsyncFn(bcs_docstore::Layout) -> Store) {
+    let store = open(SOFT).await;
+    insert_all(&store, "zoo", &zoo()).await;
+    assert_eq!(ids(&store, "zoo", Filter::Contains(path("n"), "3".into())).await, [4]);
 }
 
 pub async fn json_is_written_as_clients_expect(open: impl AsyncFn(bcs_docstore::Layout) -> Store) {
@@ -120,7 +123,8 @@ pub async fn json_is_written_as_clients_expect(open: impl AsyncFn(bcs_docstore::
         "_id": id, "resourceName": "p1", "_deleted": false,
         "data": { "\u{ff04}ref": "a\u{ff04}b", "app.io/x": [1, 2_i64, 3.0, 0.5, null, true, {}], "text": "<a & b>" },
     };
-    insert_all(&store, "Pod", &[first, doc! { "_id": 2, "resourceName": "p2", "_deleted": true }]).await;
+    let second = doc! { "_id": 2, "resourceName": "p2", "_deleted": true };
+    insert_all(&store, "Pod", &[first, second]).await;
     let render = Render { hide: &["_deleted"], restore_dollar: true };
     let one = store.find_json("Pod", &Find::one(Filter::one_of("resourceName", ["p1"])), render).await.unwrap();
     let expected = concat!(
@@ -132,10 +136,9 @@ pub async fn json_is_written_as_clients_expect(open: impl AsyncFn(bcs_docstore::
     let stored = store.find_json("Pod", &Find::all(Filter::all()), Render::default()).await.unwrap();
     let text = String::from_utf8(stored.text).unwrap();
     assert_eq!(stored.count, 2);
-    assert!(
-        text.contains("\u{ff04}ref") && text.ends_with(r#",{"_id":2,"resourceName":"p2","_deleted":true}"#),
-        "{text}"
-    );
+    assert!(text.contains("\u{ff04}ref") && text.contains("},{"), "{text}");
+    let stored: serde_json::Value = serde_json::from_str(&format!("[{text}]")).unwrap();
+    assert_eq!(stored[1], serde_json::json!({ "_id": 2, "resourceName": "p2", "_deleted": true }));
 
     // By a condition that MongoDB cannot decide: the same text.
     let find = Find::all(Filter::Eq(path("data").joined("app.io/x"), bson!(3)));
@@ -163,7 +166,8 @@ pub async fn projections_keep_what_is_asked(open: impl AsyncFn(bcs_docstore::Lay
         ] {
             let projection = paths.iter().map(|path| (*path).to_owned()).collect();
             let find = Find { projection, ..Find::all(filter.clone()) };
-            assert_eq!(store.find("Pod", &find).await.unwrap(), [expected], "{paths:?} {filter:?}");
+            let found = store.find("Pod", &find).await.unwrap();
+            assert_eq!(all_as_json(&found), [as_json(&expected)], "{paths:?} {filter:?}");
         }
     }
 }
@@ -186,11 +190,11 @@ pub async fn pages_are_cut_after_sorting(open: impl AsyncFn(bcs_docstore::Layout
             let sort = Some(Sort { field: "updateTime".to_owned(), order });
             let find = Find { sort, skip, limit, ..Find::all(filter.clone()) };
             let found = store.find("event", &find).await.unwrap();
-            let found: Vec<i32> = found.iter().map(|document| document.get_i32("_id").unwrap()).collect();
+            let found: Vec<i64> = found.iter().map(|document| number(document, "_id")).collect();
             assert_eq!(found, expected, "{find:?}");
         }
         let found = store.find("event", &Find { skip: 1, limit: Some(2), ..Find::all(filter) }).await.unwrap();
-        assert_eq!(found, &documents[1..3], "without a sort, as inserted");
+        assert_eq!(all_as_json(&found), all_as_json(&documents[1..3]), "without a sort, as inserted");
     }
 }
 

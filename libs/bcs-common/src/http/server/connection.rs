@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
@@ -104,6 +104,10 @@ async fn shake_hands(
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> io::Result<(Transport, Bytes, Protocol)> {
     if let Some(tls) = tls {
+        if speaks_plain_http(&stream).await? {
+            refuse_plain_http(&mut stream).await?;
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "plain HTTP on a TLS listener"));
+        }
         let stream = TlsAcceptor::from(tls).accept(stream).await?;
         let protocol = match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => Protocol::Http2,
@@ -120,6 +124,23 @@ async fn shake_hands(
     }
     let protocol = if head == HTTP2_PREFACE { Protocol::Http2 } else { Protocol::Http1 };
     Ok((Transport::Plain(stream), Bytes::from(head), protocol))
+}
+
+/// Whether the first bytes are those of a request rather than of a TLS record; looks at them only.
+async fn speaks_plain_http(stream: &TcpStream) -> io::Result<bool> {
+    let mut start = [0; 5];
+    let length = stream.peek(&mut start).await?;
+    let methods: [&[u8]; 6] = [b"GET /", b"HEAD ", b"POST ", b"PUT /", b"DELET", b"OPTIO"];
+    Ok(methods.iter().any(|method| start.get(..length) == Some(*method)))
+}
+
+/// Answers as Go's server does. What the client sent is read first: unread bytes would reset the connection.
+async fn refuse_plain_http(stream: &mut TcpStream) -> io::Result<()> {
+    let mut sent = [0; 4096];
+    let _ = stream.read(&mut sent).await?;
+    let answer = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+    stream.write_all(answer).await?;
+    stream.shutdown().await
 }
 
 fn http1_builder() -> http1::Builder {

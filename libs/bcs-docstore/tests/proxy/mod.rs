@@ -1,4 +1,5 @@
 //! A TCP proxy that can break what runs through it.
+#![allow(clippy::unwrap_used, reason = "all of this is test code: a panic is a failed test")]
 
 use std::net::SocketAddr;
 

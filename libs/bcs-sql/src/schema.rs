@@ -1,0 +1,213 @@
+//! Making tables as the auto-migration of the original does (user-manager.md 8.2): missing tables and missing columns are
+//! made, nothing else is touched.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::database::{Database, Dialect};
+use crate::error::SqlError;
+
+/// MySQL's errors for a table or column that another instance made in the same moment.
+const EXISTS: [u16; 2] = [1050, 1060];
+
+/// A table.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// Its columns, in order. The first one is the primary key.
+    pub columns: &'static [Column],
+}
+
+/// A column.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// Whether it may be NULL.
+    pub null: bool,
+    /// Whether values are unique; MySQL names the key after the column.
+    pub unique: bool,
+    /// Whether SQLite gets an index on it. The original's MySQL schema has none but the unique ones.
+    pub sqlite_index: bool,
+}
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A number that the database counts up.
+    Id,
+    /// An unsigned 32 bit number.
+    Uint,
+    /// A text of at most so many characters.
+    Text(u16),
+    /// A time, to the second.
+    Time,
+}
+
+impl Column {
+    /// A column that may be NULL.
+    pub const fn new(name: &'static str, kind: Kind) -> Self {
+        Self { name, kind, null: true, unique: false, sqlite_index: false }
+    }
+
+    /// Without NULL.
+    #[must_use]
+    pub const fn not_null(self) -> Self {
+        Self { null: false, ..self }
+    }
+
+    /// With unique values.
+    #[must_use]
+    pub const fn unique(self) -> Self {
+        Self { unique: true, ..self }
+    }
+
+    /// With an index in SQLite.
+    #[must_use]
+    pub const fn indexed_in_sqlite(self) -> Self {
+        Self { sqlite_index: true, ..self }
+    }
+}
+
+/// A table could not be made.
+#[derive(Debug, Error)]
+pub enum SchemaError {
+    /// The tables there are cannot be listed.
+    #[error("cannot read the schema")]
+    Read(#[source] SqlError),
+    /// A table cannot be made, or a column cannot be added to it.
+    #[error("cannot make table {table}")]
+    Make {
+        /// The table.
+        table: &'static str,
+        /// Why.
+        source: SqlError,
+    },
+}
+
+/// Makes the tables and columns that are missing.
+///
+/// # Errors
+/// See [`SchemaError`].
+pub async fn make_tables(database: &Database, tables: &[Table]) -> Result<(), SchemaError> {
+    let existing = columns(database).await.map_err(SchemaError::Read)?;
+    for table in tables {
+        for sql in missing(database.dialect(), table, existing.get(&table.name.to_lowercase())) {
+            match database.run(sql).await {
+                Err(SqlError::Refused { code, .. }) if EXISTS.contains(&code) => {}
+                result => result.map_err(|source| SchemaError::Make { table: table.name, source })?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The columns of all tables of the schema, in lower case.
+async fn columns(database: &Database) -> Result<BTreeMap<String, Vec<String>>, SqlError> {
+    let sql = match database.dialect() {
+        Dialect::MySql => {
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = DATABASE()"
+        }
+        Dialect::Sqlite => {
+            "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'"
+        }
+    };
+    let mut tables = BTreeMap::<String, Vec<String>>::new();
+    for row in database.read(sql, &[]).await? {
+        tables.entry(row.text(0)?.to_lowercase()).or_default().push(row.text(1)?.to_lowercase());
+    }
+    Ok(tables)
+}
+
+/// The statements that make what is missing of a table.
+fn missing(dialect: Dialect, table: &Table, existing: Option<&Vec<String>>) -> Vec<String> {
+    let indexed = table.columns.iter().filter(|column| dialect == Dialect::Sqlite && column.sqlite_index);
+    let indexes = indexed.map(|column| {
+        let (table, column) = (table.name, column.name);
+        format!("CREATE INDEX IF NOT EXISTS `{table}_{column}` ON `{table}` (`{column}`)")
+    });
+    let Some(existing) = existing else {
+        return std::iter::once(create(dialect, table)).chain(indexes).collect();
+    };
+    let absent = table.columns.iter().filter(|column| !existing.iter().any(|name| name == column.name));
+    // SQLite can neither add a NOT NULL column without a default nor a UNIQUE one; no release of ours lacks such a column.
+    absent
+        .map(|column| format!("ALTER TABLE `{}` ADD `{}` {}", table.name, column.name, definition(dialect, column)))
+        .chain(indexes)
+        .collect()
+}
+
+fn create(dialect: Dialect, table: &Table) -> String {
+    let column = |column: &Column| format!("`{}` {}", column.name, definition(dialect, column));
+    let mut parts: Vec<String> = table.columns.iter().map(column).collect();
+    let key = table.columns.first().filter(|key| dialect == Dialect::MySql || key.kind != Kind::Id);
+    if let Some(key) = key {
+        parts.push(format!("PRIMARY KEY (`{}`)", key.name));
+    }
+    format!("CREATE TABLE IF NOT EXISTS `{}` ({})", table.name, parts.join(", "))
+}
+
+fn definition(dialect: Dialect, column: &Column) -> String {
+    let mut text = match (dialect, column.kind) {
+        (Dialect::MySql, Kind::Id) => return "int unsigned NOT NULL AUTO_INCREMENT".to_owned(),
+        (Dialect::Sqlite, Kind::Id) => return "INTEGER PRIMARY KEY AUTOINCREMENT".to_owned(),
+        (Dialect::MySql, Kind::Uint) => "int unsigned".to_owned(),
+        (Dialect::Sqlite, Kind::Uint) => "INTEGER".to_owned(),
+        (Dialect::MySql, Kind::Text(length)) => format!("varchar({length})"),
+        (Dialect::Sqlite, Kind::Text(_)) => "TEXT".to_owned(),
+        (Dialect::MySql, Kind::Time) => "datetime".to_owned(),
+        (Dialect::Sqlite, Kind::Time) => "DATETIME".to_owned(),
+    };
+    text.push_str(if column.null { " NULL" } else { " NOT NULL" });
+    if column.unique {
+        text.push_str(" UNIQUE");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USERS: Table = Table {
+        name: "users",
+        columns: &[
+            Column::new("id", Kind::Id).not_null(),
+            Column::new("name", Kind::Text(255)).not_null().unique(),
+            Column::new("kind", Kind::Uint).indexed_in_sqlite(),
+            Column::new("created_at", Kind::Time),
+        ],
+    };
+
+    #[test]
+    fn makes_what_is_missing() {
+        let sql = missing(Dialect::MySql, &USERS, None);
+        let want = "CREATE TABLE IF NOT EXISTS `users` (`id` int unsigned NOT NULL AUTO_INCREMENT, \
+                    `name` varchar(255) NOT NULL UNIQUE, `kind` int unsigned NULL, `created_at` datetime NULL, \
+                    PRIMARY KEY (`id`))";
+        assert_eq!(sql, [want]);
+        let sql = missing(Dialect::Sqlite, &USERS, None);
+        let want = "CREATE TABLE IF NOT EXISTS `users` (`id` INTEGER PRIMARY KEY AUTOINCREMENT, \
+                    `name` TEXT NOT NULL UNIQUE, `kind` INTEGER NULL, `created_at` DATETIME NULL)";
+        assert_eq!(sql, [want, "CREATE INDEX IF NOT EXISTS `users_kind` ON `users` (`kind`)"]);
+        let existing = ["id", "name", "added", "created_at"].map(str::to_owned).to_vec();
+        let sql = missing(Dialect::MySql, &USERS, Some(&existing));
+        assert_eq!(sql, ["ALTER TABLE `users` ADD `kind` int unsigned NULL"]);
+    }
+
+    #[tokio::test]
+    async fn twice_is_as_once_and_other_columns_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let dsn = crate::Dsn::Sqlite(dir.path().join("x.db"));
+        let database = Database::new(dsn).unwrap();
+        make_tables(&database, &[USERS]).await.unwrap();
+        database.run("ALTER TABLE users ADD extra TEXT".into()).await.unwrap();
+        make_tables(&database, &[USERS]).await.unwrap();
+        let names = columns(&database).await.unwrap().remove("users").unwrap();
+        assert_eq!(names, ["id", "name", "kind", "created_at", "extra"]);
+    }
+}
