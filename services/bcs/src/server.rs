@@ -228,11 +228,6 @@ mod tests {
         let address = "127.0.0.1:50024".parse().unwrap();
         let storage = ServiceAt { name: "bcs-storage", address: Some(address), metrics: None };
         let token = |is_new| AdminToken { token: "t0ken".into(), file: "data/admin-token".into(), is_new };
-        services.extend(check.as_ref().map(|check| ServiceAt {
-            name: "bcs-check",
-            address: None,
-            metrics: check.metric_address,
-        }));
         let text = greeting(Path::new("data"), &[storage], address, Some(&token(true)));
         assert!(
             text.starts_with("BCS is running, its data is in data.\n  bcs-storage       http://127.0.0.1:50024\n\n")
