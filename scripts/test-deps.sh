@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes sure that the servers which the integration tests start are installed (Debian package names), and puts the
-# MongoDB stand-in into .cache. As root it installs what is missing; otherwise it says what is missing and fails.
-# It starts nothing: the tests run their own servers, on free ports, in private directories.
+# MongoDB stand-in and the Python packages of the tools into .cache. As root it installs what is missing; otherwise it
+# says what is missing and fails. It starts nothing: the tests run their own servers, on free ports, in private
+# directories.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,6 +12,12 @@ mongo_cache=.cache/mongo-server
 # A change of the version or of the launcher makes the cache stale.
 mongo_stamp=$(cat "$mongo_source/pom.xml" "$mongo_source/MongoDbServer.java" | sha256sum | cut -d' ' -f1)
 mongo_cached() { [ "$(cat "$mongo_cache/stamp" 2>/dev/null)" = "$mongo_stamp" ]; }
+
+# Python packages of the tools, in a virtual environment of their own.
+python_requirements=integration-tests/tools/requirements.txt
+python_cache=.cache/python
+python_stamp=$(sha256sum "$python_requirements" | cut -d' ' -f1)
+python_cached() { [ "$(cat "$python_cache/stamp" 2>/dev/null)" = "$python_stamp" ]; }
 
 # Debian keeps servers out of an ordinary user's PATH.
 have() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1; }
@@ -25,6 +32,8 @@ need() { # need PACKAGE COMMAND-OR-FILE
 
 need util-linux setpriv
 need python3 python3
+# The module that fills a virtual environment is what Debian leaves out of python3.
+python_cached || python3 -c 'import ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
 need openssl openssl
 need default-jre-headless java
 need libzookeeper-java /usr/share/java/zookeeper.jar
@@ -56,4 +65,11 @@ if ! mongo_cached; then
         -DoutputDirectory="$PWD/$mongo_cache/jars"
     javac -classpath "$mongo_cache/jars/*" -d "$mongo_cache/classes" "$mongo_source/MongoDbServer.java"
     echo "$mongo_stamp" >"$mongo_cache/stamp"
+fi
+
+if ! python_cached; then
+    rm -rf "$python_cache"
+    python3 -m venv "$python_cache"
+    "$python_cache/bin/pip" install --quiet --disable-pip-version-check --requirement "$python_requirements"
+    echo "$python_stamp" >"$python_cache/stamp"
 fi

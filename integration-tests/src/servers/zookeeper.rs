@@ -21,11 +21,19 @@ pub struct ZooKeeper {
 impl ZooKeeper {
     /// Starts an empty one.
     pub async fn start() -> Self {
+        Self::start_with_heap("256m").await
+    }
+
+    /// Starts an empty one with room for more nodes, such as `2g`.
+    pub async fn start_with_heap(heap: &'static str) -> Self {
         let port = Port::claim();
         let dir = WorkDir::new("zookeeper");
         dir.write("zoo.cfg", config(dir.path(), port.number()));
         let ready = Ready::Answers { to: b"srvr", with: |answer| answer.starts_with(b"Zookeeper version") };
-        Self { daemon: Daemon::start("zookeeper", dir, port.address(), ready, launch).await, _port: port }
+        Self {
+            daemon: Daemon::start("zookeeper", dir, port.address(), ready, move |dir| launch(dir, heap)).await,
+            _port: port,
+        }
     }
 
     /// Where clients connect, `host:port`.
@@ -55,9 +63,11 @@ maxClientCnxns=0
     )
 }
 
-fn launch(dir: &Path) -> Command {
+fn launch(dir: &Path, heap: &str) -> Command {
     let mut java = command("java", dir);
+    // The last one of a kind counts.
     java.args(JAVA_OPTIONS)
+        .arg(format!("-Xmx{heap}"))
         .args(["-cp", CLASS_PATH])
         .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
         .arg("zoo.cfg");

@@ -63,6 +63,15 @@ pub struct ServerArgs {
     /// Port of bcs-user-manager's metrics; 0 takes a free one.
     #[arg(long, value_name = "PORT", default_value_t = 9253)]
     pub user_manager_metric_port: u16,
+    /// ZooKeeper servers of a Mesos cluster, comma separated host:port. With them bcs-check probes the cluster's tasks.
+    #[arg(long, value_name = "SERVERS", requires = "cluster")]
+    pub mesos_zookeeper: Option<String>,
+    /// BCS id of the Mesos cluster.
+    #[arg(long, value_name = "ID", requires = "mesos_zookeeper")]
+    pub cluster: Option<String>,
+    /// Port of bcs-check's metrics and health.
+    #[arg(long, value_name = "PORT", default_value_t = 43001)]
+    pub check_metric_port: u16,
     /// How much is logged to standard error: 0 what operators need, 3 every request.
     #[arg(short, long = "v", value_name = "LEVEL", default_value_t = 0)]
     pub verbosity: i32,
@@ -100,6 +109,13 @@ mod tests {
             panic!("not encrypt: {cli:?}");
         };
         assert_eq!(text, "-pass");
+    }
+
+    #[test]
+    fn a_mesos_cluster_needs_servers_and_an_id() {
+        for half in ["--mesos-zookeeper=zk", "--cluster=BCS-MESOS-10001"] {
+            assert!(Cli::try_parse_from(["bcs", "server", half]).is_err(), "{half}");
+        }
     }
 
     #[test]

@@ -30,19 +30,22 @@ enum ServerError {
     Storage(#[source] bcs_storage::StartError),
     #[error("bcs-user-manager cannot start")]
     UserManager(#[source] bcs_user_manager::StartError),
+    #[error("bcs-check cannot start")]
+    Check(#[source] bcs_check::StartError),
 }
 
 /// Serves until a signal.
 pub fn run(args: &ServerArgs, stdout: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let storage = storage_options(args)?;
     let user_manager = user_manager_options(args)?;
+    let check = check_options(args)?;
     let log = LogOptions { logtostderr: true, v: args.verbosity, ..storage.log.clone() };
     let _log = logs::init("bcs", &log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = Shutdown::new();
         shutdown.listen_to_signals()?;
-        let served = serve(args, &storage, &user_manager, &shutdown, stdout).await;
+        let served = serve(args, &storage, &user_manager, check.as_ref(), &shutdown, stdout).await;
         if !shutdown.drain(STOP_LIMIT).await {
             tracing::warn!("stopped before everything was done");
         }
@@ -54,6 +57,7 @@ async fn serve(
     args: &ServerArgs,
     storage: &bcs_storage::Options,
     user_manager: &bcs_user_manager::Options,
+    check: Option<&bcs_check::Options>,
     shutdown: &Shutdown,
     stdout: &mut impl Write,
 ) -> Result<(), Box<dyn Error>> {
@@ -64,7 +68,11 @@ async fn serve(
         .map_err(ServerError::Storage)?;
     let user_manager =
         bcs_user_manager::start(user_manager, Some(&registry), shutdown).await.map_err(ServerError::UserManager)?;
-    let services = [
+    let check = match check {
+        Some(options) => Some(bcs_check::start(options, shutdown).await.map_err(ServerError::Check)?),
+        None => None,
+    };
+    let mut services = vec![
         ServiceAt { name: "bcs-storage", address: Some(storage.address), metrics: storage.metric_address },
         ServiceAt {
             name: "bcs-user-manager",
@@ -72,6 +80,11 @@ async fn serve(
             metrics: user_manager.metric_address,
         },
     ];
+    services.extend(check.as_ref().map(|check| ServiceAt {
+        name: "bcs-check",
+        address: None,
+        metrics: check.metric_address,
+    }));
     let text = greeting(&args.data_dir, &services, storage.address, user_manager.admin_token.as_ref());
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
@@ -109,6 +122,19 @@ fn user_manager_options(args: &ServerArgs) -> Result<bcs_user_manager::Options, 
     options.ours.data_dir.clone_from(&args.data_dir);
     options.embedded = true;
     Ok(options)
+}
+
+/// Only with a Mesos cluster. Its ZooKeeper is also the one to register in: there is no other.
+fn check_options(args: &ServerArgs) -> Result<Option<bcs_check::Options>, ServerError> {
+    let (Some(servers), Some(cluster)) = (&args.mesos_zookeeper, &args.cluster) else { return Ok(None) };
+    let flags = [
+        format!("--address={}", args.address),
+        format!("--metric-port={}", args.check_metric_port),
+        format!("--mesos-zookeeper={servers}"),
+        format!("--bcs-zookeeper={servers}"),
+        format!("--cluster={cluster}"),
+    ];
+    load(&bcs_check::spec(), &flags).map(Some)
 }
 
 /// A line of the greeting.
@@ -165,6 +191,9 @@ mod tests {
             storage_metric_port: 0,
             user_manager_port: 8089,
             user_manager_metric_port: 0,
+            mesos_zookeeper: None,
+            cluster: None,
+            check_metric_port: 43001,
             verbosity: 0,
         }
     }
@@ -182,6 +211,16 @@ mod tests {
         let options = user_manager_options(&args()).unwrap();
         assert!(options.embedded && options.mysql_dsn.is_empty());
         assert_eq!((options.service.insecure_address.as_str(), options.service.insecure_port), ("127.0.0.1", 8089));
+    }
+
+    #[test]
+    fn check_runs_only_with_a_mesos_cluster() {
+        assert!(check_options(&args()).unwrap().is_none());
+        let cluster = Some("BCS-MESOS-10001".to_owned());
+        let with = ServerArgs { mesos_zookeeper: Some("zk:2181".into()), cluster, ..args() };
+        let options = check_options(&with).unwrap().unwrap();
+        assert_eq!((options.mesos_zookeeper.as_str(), options.zk.bcs_zookeeper.as_str()), ("zk:2181", "zk:2181"));
+        assert_eq!((options.cluster.as_str(), options.metric.metric_port), ("BCS-MESOS-10001", 43001));
     }
 
     #[test]

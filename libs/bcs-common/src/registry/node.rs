@@ -46,7 +46,8 @@ const SEQUENCE_DIGITS: usize = 10;
 /// end otherwise, such as cluster ids in the same directory, have none (common.md 3.5).
 pub fn sequence(name: &str) -> Option<u64> {
     let start = name.len().checked_sub(SEQUENCE_DIGITS).filter(|start| *start > 0)?;
-    name.get(start..)?.parse().ok()
+    // `parse` alone would take a sign (check.md 9, Q19).
+    name.get(start..).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
 #[cfg(test)]
@@ -69,6 +70,7 @@ mod tests {
     fn a_name_of_only_ten_characters_has_no_sequence() {
         assert_eq!(sequence("0000000001"), None);
         assert_eq!(sequence("x0000000001"), Some(1));
+        assert_eq!((sequence("x+000000001"), sequence("BCS-123456789")), (None, None));
     }
 
     #[test]
@@ -83,7 +85,7 @@ mod tests {
             if let Some(number) = sequence(&name) {
                 let mut tail = name;
                 let digits = tail.split_off(tail.len() - SEQUENCE_DIGITS);
-                prop_assert_eq!(digits.trim_start_matches('+').parse::<u64>().unwrap(), number);
+                prop_assert_eq!(digits.parse::<u64>().unwrap(), number);
             }
         }
     }

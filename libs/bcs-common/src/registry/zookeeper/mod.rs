@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use zookeeper_client::Acl;
+use zookeeper_client::{Acl, Client};
 
 use self::session::{Session, Supervisor};
 use super::address::{self, AddressError};
@@ -101,6 +101,9 @@ struct Shared {
     status: watch::Receiver<Result<(), String>>,
     session_timeout: Duration,
     acl: [Acl; 1],
+    /// `host:port` list, for further sessions.
+    servers: String,
+    options: ZooKeeperOptions,
     shutdown: Shutdown,
 }
 
@@ -110,19 +113,29 @@ impl ZooKeeper {
     /// # Errors
     /// The server list is empty or malformed.
     pub fn start(options: ZooKeeperOptions, shutdown: &Shutdown) -> Result<Self, ZooKeeperError> {
-        let servers = address::parse_list(&options.servers, DEFAULT_PORT)?;
+        let servers = session::join(&address::parse_list(&options.servers, DEFAULT_PORT)?);
         let acl = [digest::owner_only(&options.user, &options.password)];
         let session_timeout = options.session_timeout;
-        let (supervisor, sessions, status) = Supervisor::new(&servers, options);
+        let (supervisor, sessions, status) = Supervisor::new(servers.clone(), options.clone());
         let token = shutdown.token();
         shutdown.spawn("ZooKeeper connection", supervisor.run(token));
-        let shared = Shared { sessions, status, session_timeout, acl, shutdown: shutdown.clone() };
+        let shared = Shared { sessions, status, session_timeout, acl, servers, options, shutdown: shutdown.clone() };
         Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Whether there is a connection right now, or why not; for readiness.
     pub fn status(&self) -> watch::Receiver<Result<(), String>> {
         self.shared.status.clone()
+    }
+
+    /// Opens a session of its own to the same servers, as the same user; tries each server once. For a reader with
+    /// thousands of watches, whose bursts must not delay the heartbeats of the shared session. It ends when the last
+    /// clone of the client is dropped.
+    ///
+    /// # Errors
+    /// No server can be reached, or it refuses the session.
+    pub async fn open_session(&self) -> Result<Client, zookeeper_client::Error> {
+        session::open(&self.shared.servers, &self.shared.options).await
     }
 
     /// The nodes of every cluster below a module, such as `mesosdriver`, by cluster id. A cluster once seen stays,

@@ -4,6 +4,7 @@
 //! answer, a lost session or an operation that arrived late, listing the directory shows all own nodes, and one rule
 //! mends everything: keep the oldest node of the current session, delete the others, create one if there is none.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -52,28 +53,25 @@ struct OwnNode {
 impl OwnNode {
     /// Keeps the node in place until told to stop, then deletes it.
     async fn keep(self, state: watch::Sender<RegistrationState>, stop: CancellationToken) {
-        let mut session = None;
         loop {
-            tokio::select! {
+            let session = tokio::select! {
                 () = stop.cancelled() => break,
-                next = self.zookeeper.session() => session = next,
-            }
-            let Some(current) = &session else { break };
+                session = self.zookeeper.session() => session,
+            };
+            // Held for one turn only, or a lost session would be kept open.
+            let Some(session) = session else { break };
+            let mut kept = pin!(self.keep_in_session(&session, &state));
             tokio::select! {
                 // At shutdown both end at once; the node is deleted first.
                 biased;
-                () = stop.cancelled() => break,
-                () = current.ended.cancelled() => {}
-                () = self.keep_in_session(current, &state) => {}
+                () = stop.cancelled() => {
+                    self.take_back(&session.client).await;
+                    break;
+                }
+                () = session.ended.cancelled() => {}
+                () = &mut kept => {}
             }
-            // Let go of the lost session, or it would be kept open.
-            session = None;
             state.send_replace(RegistrationState::Failed("ZooKeeper session lost".into()));
-        }
-        if let Some(session) = session
-            && timeout(DEREGISTER_LIMIT, self.remove_all(&session.client)).await.is_err()
-        {
-            warn!("{} is not deleted in time; ZooKeeper drops it with the session", self.prefix);
         }
         state.send_replace(RegistrationState::Ended);
     }
@@ -88,14 +86,7 @@ impl OwnNode {
                     if state.send_replace(registered.clone()) != registered {
                         info!("registered in ZooKeeper as {}/{name}", self.directory);
                     }
-                    tokio::select! {
-                        () = self.disturbed(client, &name) => {}
-                        () = lasting_disconnection(client) => {
-                            state.send_replace(RegistrationState::Failed("ZooKeeper does not answer".into()));
-                            reconnected(client).await;
-                        }
-                        () = sleep(CHECK_EVERY) => {}
-                    }
+                    self.stay(client, &name, state).await;
                 }
                 Err(error) => {
                     state.send_replace(RegistrationState::Failed(error.to_string()));
@@ -106,6 +97,30 @@ impl OwnNode {
                         sleep(REFUSED_PAUSE).await;
                     }
                 }
+            }
+        }
+    }
+
+    /// Ends when the node is gone or no longer the only one.
+    async fn stay(&self, client: &Client, name: &str, state: &watch::Sender<RegistrationState>) {
+        // One future all the time: dropping it sends a request to remove its watch, which ZooKeeper before 3.5 does
+        // not know and answers by closing the connection.
+        let mut disturbed = pin!(self.disturbed(client, name));
+        loop {
+            tokio::select! {
+                () = &mut disturbed => return,
+                () = lasting_disconnection(client) => {
+                    state.send_replace(RegistrationState::Failed("ZooKeeper does not answer".into()));
+                    reconnected(client).await;
+                }
+                () = sleep(CHECK_EVERY) => {}
+            }
+            match self.settle(client).await {
+                Ok(found) if found == name => {
+                    state.send_replace(RegistrationState::Registered(found));
+                }
+                Err(error) if is_connection_trouble(&error) => sleep(RETRY_PAUSE).await,
+                _ => return,
             }
         }
     }
@@ -175,6 +190,13 @@ impl OwnNode {
                 Err(Error::NoNode) => return,
                 Err(_) => return sleep(RETRY_PAUSE).await,
             }
+        }
+    }
+
+    /// Deletes the node before the session ends.
+    async fn take_back(&self, client: &Client) {
+        if timeout(DEREGISTER_LIMIT, self.remove_all(client)).await.is_err() {
+            warn!("{} is not deleted in time; ZooKeeper drops it with the session", self.prefix);
         }
     }
 

@@ -50,10 +50,9 @@ enum End {
 
 impl Supervisor {
     pub(super) fn new(
-        servers: &[Address],
+        servers: String,
         options: ZooKeeperOptions,
     ) -> (Self, watch::Receiver<Option<Session>>, watch::Receiver<Result<(), String>>) {
-        let servers = servers.iter().map(Address::to_string).collect::<Vec<_>>().join(",");
         let (sessions, session) = watch::channel(None);
         let (status, state) = watch::channel(Err("not connected yet".to_owned()));
         (Self { servers, options, sessions, status }, session, state)
@@ -104,13 +103,8 @@ impl Supervisor {
         }
     }
 
-    /// Tries each server once.
     async fn try_connect(&self) -> Result<Client, Error> {
-        let connector = Client::connector()
-            .with_session_timeout(self.options.session_timeout)
-            .with_auth(digest::SCHEME, &digest::credentials(&self.options.user, &self.options.password))
-            .with_fail_eagerly();
-        connector.connect(&self.servers).await
+        open(&self.servers, &self.options).await
     }
 
     /// Follows a session until its end.
@@ -155,6 +149,22 @@ impl Supervisor {
             changed
         });
     }
+}
+
+/// Opens a session; tries each server once. `servers` is a comma list of `host:port`.
+pub(super) async fn open(servers: &str, options: &ZooKeeperOptions) -> Result<Client, Error> {
+    let connector = Client::connector()
+        .with_session_timeout(options.session_timeout)
+        .with_auth(digest::SCHEME, &digest::credentials(&options.user, &options.password))
+        // Only requests that ZooKeeper 3.4 knows (check.md 2.3).
+        .with_server_version(3, 4, 0)
+        .with_fail_eagerly();
+    connector.connect(servers).await
+}
+
+/// `host:port` of all servers, joined by commas.
+pub(super) fn join(servers: &[Address]) -> String {
+    servers.iter().map(Address::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Waits until the client has told the server to end the session and thus to drop its ephemeral nodes.
