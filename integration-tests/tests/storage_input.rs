@@ -1,6 +1,11 @@
 //! Whatever is sent to bcs-storage is answered, and nothing of it harms anybody else.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests: a panic is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: a panic is a failed test"
+)]
 
 use std::time::{Duration, Instant};
 
