@@ -1,7 +1,13 @@
 //! bcs-storage as a process: its command line and configuration, files, TLS, registration in etcd, metrics.
 //! More of it is in `storage_service.rs`.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests: a panic is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: a panic is a failed test"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
