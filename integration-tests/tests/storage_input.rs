@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "helpers of tests: a panic is a failed test"
@@ -402,8 +403,9 @@ mod slow {
             let _ = reads.read_to_end(&mut answer).await;
         };
         let dripping = async {
+            let mut pace = tokio::time::interval(Duration::from_millis(500));
             while let Some(drip) = drip {
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                pace.tick().await;
                 if writes.write_all(drip.as_bytes()).await.is_err() {
                     break;
                 }
@@ -440,12 +442,13 @@ mod slow {
         };
         let client = service.client();
         let good = async {
+            let mut pace = tokio::time::interval(Duration::from_millis(50));
             loop {
+                pace.tick().await;
                 let start = Instant::now();
                 let answer = client.put(&pod("BCS-SLOW", "p"), &json!({"data": {}})).await.unwrap().json();
                 assert_eq!(answer["code"], 0);
                 assert!(start.elapsed() < PATIENCE, "a good request took {:?}", start.elapsed());
-                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
         tokio::select! {

@@ -1,6 +1,12 @@
 //! bcs-storage publishes to RabbitMQ what it was told (storage.md 9), also after the broker was away.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests: a panic is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: a panic is a failed test"
+)]
 
 use std::path::Path;
 use std::time::{Duration, Instant};

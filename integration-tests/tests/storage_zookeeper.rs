@@ -1,6 +1,12 @@
 //! bcs-storage keeps watch resources in ZooKeeper (storage.md 8.5) and registers there (common.md 3).
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests: a panic is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: a panic is a failed test"
+)]
 
 use std::time::{Duration, Instant};
 
