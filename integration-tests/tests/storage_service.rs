@@ -163,5 +163,7 @@ async fn with_a_ca_only_certificates_of_it_get_in() {
     let client = Client::with_tls(&storage.https_url(), &certs);
     assert_eq!(put(&client, "p").await, put_ok());
     assert!(Client::with_tls(&storage.https_url(), &strangers).get(PODS).await.is_err());
-    assert!(storage.client().get(PODS).await.is_err(), "plain HTTP");
+    let plain = storage.client().get(PODS).await.unwrap();
+    assert_eq!(plain.status, 400);
+    assert_eq!(plain.text(), "Client sent an HTTP request to an HTTPS server.\n");
 }
