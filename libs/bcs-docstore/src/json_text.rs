@@ -26,14 +26,6 @@ impl JsonText {
     ///
     /// # Errors
     /// `text` begins with something else. What is inside the member is looked at only when it is used.
-    ///
-    /// ```
-    /// use bcs_docstore::{JsonText, bson};
-    /// let body = br#"{"data": {"$a": 1, "b": 2.0}} rest"#;
-    /// let data = JsonText::member(&body[..].into(), "data").unwrap();
-    /// assert_eq!(data.normalised().unwrap(), r#"{"＄a":1,"b":2.0}"#);
-    /// assert_eq!(data.decode().unwrap(), bson::bson!({ "＄a": 1_i64, "b": 2.0 }));
-    /// ```
     pub fn member(text: &Bytes, name: &str) -> Result<Self, JsonError> {
         let mut reader = serde_json::Deserializer::from_slice(text);
         let found = Member(name).deserialize(&mut reader).map_err(JsonError)?;
