@@ -3,7 +3,7 @@
 //!
 //! - [`servers`] what the services depend on, [`service`] the services themselves, [`storage`] one of them;
 //! - [`chaos`] a TCP proxy between the two that cuts, refuses, stalls and delays;
-//! - [`http`] a client that sees errors, [`golden`] replays recorded conversations, [`mesos`] and
+//! - [`browser`] a page of a real one, [`http`] a client that sees errors, [`golden`] replays recorded conversations, [`mesos`] and
 //!   [`check_harness`] surround bcs-check, [`wait`] waits for conditions;
 //! - [`daemon`], [`process`], [`ports`], [`workdir`], [`certs`] are what these are made of.
 //!
@@ -17,6 +17,7 @@
     reason = "all of this is test code: a panic is a failed test"
 )]
 
+pub mod browser;
 pub mod certs;
 pub mod chaos;
 pub mod check_harness;

@@ -71,13 +71,17 @@ impl Shutdown {
     }
 
     /// Triggers the switch at the first SIGINT or SIGTERM. The second one ends the process at once with 128 + its
-    /// number, for the operator who does not want to wait for the drain.
+    /// number, for the operator who does not want to wait for the drain. SIGUSR1, which old systemd units send to
+    /// reload, ends nothing (deploy.md 13).
     ///
     /// # Errors
     /// If a signal handler cannot be installed.
     pub fn listen_to_signals(&self) -> io::Result<()> {
-        let signals =
-            Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
+        let signals = Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            reload: signal(SignalKind::user_defined1())?,
+        };
         // Not on the tracker: this task must outlive the drain to see the second signal.
         #[allow(clippy::disallowed_methods)]
         tokio::spawn(signals.watch(self.clone()));
@@ -99,6 +103,7 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    reload: Signal,
 }
 
 impl Signals {
@@ -115,9 +120,12 @@ impl Signals {
     }
 
     async fn next(&mut self) -> Caught {
-        tokio::select! {
-            _ = self.interrupt.recv() => Caught { name: "SIGINT", kind: SignalKind::interrupt() },
-            _ = self.terminate.recv() => Caught { name: "SIGTERM", kind: SignalKind::terminate() },
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return Caught { name: "SIGINT", kind: SignalKind::interrupt() },
+                _ = self.terminate.recv() => return Caught { name: "SIGTERM", kind: SignalKind::terminate() },
+                _ = self.reload.recv() => info!("Got SIGUSR1 signal: the configuration is read at the start only"),
+            }
         }
     }
 }

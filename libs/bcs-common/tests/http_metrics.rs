@@ -28,6 +28,7 @@ impl Metrics {
         let set = Arc::clone(&level);
         let set_level = move |v| set.store(v, Ordering::SeqCst);
         let server = MetricServer::new(registry.clone(), health.clone(), "Version  :1\n", set_level).unwrap();
+        let server = server.openapi(r#"{"openapi":"3.0.3"}"#.to_owned());
         let listener = Listener::bind("127.0.0.1:0", None).await.unwrap();
         let (address, shutdown) = (listener.local_addr(), Shutdown::new());
         shutdown.spawn("metrics", server.serve(listener, shutdown.clone()));
@@ -110,6 +111,8 @@ async fn the_log_level_can_be_put() {
 async fn the_rest() {
     let metrics = Metrics::start().await;
     assert_eq!(metrics.get("/version").await.1, "Version  :1\n");
+    let (head, body) = metrics.get("/openapi.json").await;
+    assert!(head.contains("content-type: application/json\r\n") && body.starts_with(r#"{"openapi":"#), "{head}{body}");
     for target in ["/", "/debug/pprof/", "/log-level", "/metrics/"] {
         assert_eq!(metrics.get(target).await.1, "404 page not found\n", "{target}");
     }

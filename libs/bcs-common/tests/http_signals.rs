@@ -1,4 +1,4 @@
-//! SIGTERM triggers the shutdown, a second one ends the process. The signals go to a child: this program, run again.
+//! SIGUSR1 changes nothing, SIGTERM triggers the shutdown, a second one ends the process. The signals go to a child: this program, run again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a failed test is a failed test
 
 use std::io::{BufRead, BufReader};
@@ -44,6 +44,7 @@ fn the_first_signal_triggers_the_second_exits() {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut wait_for = |text: &str| assert!(lines.any(|line| line.unwrap() == text), "ended before {text}");
         wait_for("listening");
+        send("-USR1", child.id());
         send(first, child.id());
         wait_for("triggered");
         send(second, child.id());

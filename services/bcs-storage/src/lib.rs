@@ -42,7 +42,7 @@ use bcs_common::shutdown::Shutdown;
 use bcs_common::{errors, logs, pidfile, tls};
 use tracing::{error, warn};
 
-pub use options::{Options, spec};
+pub use options::{DATABASE_FILE, Options, QUEUE_FILE, spec};
 pub use service::{Running, StartError, start};
 
 /// How long the process takes to stop at most; the charts give it three seconds.

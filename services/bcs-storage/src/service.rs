@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bcs_common::http::Body;
 use bcs_common::http::envelope::Program;
+use bcs_common::http::openapi;
 use bcs_common::http::request_id::Origin;
 use bcs_common::http::router::RouterService;
 use bcs_common::http::server::{Listener, ServerOptions, serve};
@@ -25,7 +26,7 @@ use crate::backends::{self, BackendError, Backends};
 use crate::cleaner::{Cleaner, Limits};
 use crate::error::Error;
 use crate::observe::Metrics;
-use crate::options::Options;
+use crate::options::{Options, PROGRAM};
 use crate::registration;
 use crate::state::{BestEffortIndexes, Shared, Storage};
 use crate::{alarms, events, routes};
@@ -86,7 +87,6 @@ pub async fn start(
     let registries = registration::configured(options, shutdown)?;
     let listener = bind(options).await?;
     let (address, scheme) = (listener.local_addr(), listener.scheme());
-    let metric_address = start_metrics(options, &metrics, &health, shutdown).await?;
     watch_health(&backends, &health, shutdown);
     start_cleaners(options, &backends, shutdown);
     let storage = Arc::new(Storage {
@@ -99,7 +99,10 @@ pub async fn start(
         event_indexes: BestEffortIndexes::default(),
         alarm_indexes: BestEffortIndexes::default(),
     });
-    let service = routes::router(&storage).into_service(storage);
+    let router = routes::router(&storage);
+    let document = openapi::document(PROGRAM, &router);
+    let metric_address = start_metrics(options, &storage.metrics, &health, document, shutdown).await?;
+    let service = router.into_service(storage);
     let server_options = ServerOptions { program, ..ServerOptions::default() };
     shutdown.spawn("http server", serve(listener, logged(service), server_options, shutdown.clone()));
     info!("listening on {scheme}://{address}");
@@ -142,9 +145,11 @@ async fn start_metrics(
     options: &Options,
     metrics: &Metrics,
     health: &Health,
+    document: String,
     shutdown: &Shutdown,
 ) -> Result<Option<SocketAddr>, StartError> {
     let server = MetricServer::new(metrics.registry(), health.clone(), version::text(), logs::set_level)?;
+    let server = server.openapi(document);
     match listen(&options.service.address, options.metric.metric_port, None).await {
         Ok(listener) => {
             let address = listener.local_addr();

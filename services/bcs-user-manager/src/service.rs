@@ -10,6 +10,7 @@ use std::time::Duration;
 use bcs_common::errors::chain;
 use bcs_common::http::Body;
 use bcs_common::http::envelope::Program;
+use bcs_common::http::openapi;
 use bcs_common::http::router::RouterService;
 use bcs_common::http::server::{Listener, ServerOptions, serve};
 use bcs_common::metrics::{Health, MetricServer};
@@ -123,6 +124,7 @@ pub async fn start(
     watch_database(&database, &health, shutdown);
     let metrics = prometheus::Registry::new();
     let router = routes::router(&metrics)?;
+    let document = openapi::document("bcs-user-manager", &router);
     let tokens = TokenLookup::start(database.clone(), shutdown);
     let app = Arc::new(App { database, tokens, grants, tke, shutdown: shutdown.clone() });
     let service = router.into_service(app);
@@ -136,7 +138,7 @@ pub async fn start(
             "no API listener: neither server_cert_file and server_key_file nor insecure_address and insecure_port are set"
         );
     }
-    let metric_address = start_metrics(options, metrics, &health, shutdown).await?;
+    let metric_address = start_metrics(options, metrics, &health, document, shutdown).await?;
     let here = registration::this(options, address.or(insecure_address), scheme);
     if options.etcd.etcd_registry.etcd_feature && address.is_none() {
         warn!(
@@ -223,9 +225,10 @@ async fn start_metrics(
     options: &Options,
     metrics: prometheus::Registry,
     health: &Health,
+    document: String,
     shutdown: &Shutdown,
 ) -> Result<Option<SocketAddr>, StartError> {
-    let server = MetricServer::new(metrics, health.clone(), version::text(), logs::set_level)?;
+    let server = MetricServer::new(metrics, health.clone(), version::text(), logs::set_level)?.openapi(document);
     match bind("metric", &options.service.address, options.metric.metric_port, None).await {
         Ok(listener) => {
             let address = listener.local_addr();

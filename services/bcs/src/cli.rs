@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 /// BCS (BlueKing Container Service): all services in one process on embedded stores, and tools for operators.
 #[derive(Debug, Parser)]
@@ -19,11 +20,94 @@ pub struct Cli {
 pub enum Command {
     /// Run all services in this process; everything is kept in one directory, no other server is needed.
     Server(ServerArgs),
+    /// Say whether the server of a data directory runs and how its services are. Exit code 1: it does not, or not all are.
+    Status(DataDirArgs),
+    /// Check the configuration of a service before it is started with it.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Save, check and restore the data directory; the server may run meanwhile.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
     /// Encrypt and decrypt passwords for configuration files.
     #[command(subcommand)]
     Crypt(CryptCommand),
     /// Make a CA, a server and a client certificate.
     Certs(CertsArgs),
+    /// Print a completion script for a shell, such as: bcs completions bash > /etc/bash_completion.d/bcs
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// The data directory of a server.
+#[derive(Debug, Args)]
+pub struct DataDirArgs {
+    /// Directory of the server's data.
+    #[arg(long, value_name = "DIR", env = "BCS_DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+}
+
+/// What can be done with configurations.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Read a config file as the service would, say what it would use, and try every certificate, port and backend.
+    ///
+    /// Exit code 1: the service would not start, or would not work.
+    Check(ConfigCheckArgs),
+}
+
+/// Arguments of `bcs config check`.
+#[derive(Debug, Args)]
+pub struct ConfigCheckArgs {
+    /// The JSON file that the service gets with -f.
+    pub file: PathBuf,
+    /// The service.
+    #[arg(long, value_name = "NAME")]
+    pub service: ServiceName,
+    /// Only read files; try no port and no server.
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// A service that has a configuration.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ServiceName {
+    /// bcs-storage
+    #[value(name = "bcs-storage", alias = "storage")]
+    Storage,
+    /// bcs-user-manager
+    #[value(name = "bcs-user-manager", alias = "user-manager")]
+    UserManager,
+    /// bcs-check
+    #[value(name = "bcs-check", alias = "check")]
+    Check,
+}
+
+/// What can be done with copies of the data directory.
+#[derive(Debug, Subcommand)]
+pub enum SnapshotCommand {
+    /// Copy the data directory to a new directory. Everything acknowledged before is in it.
+    Save {
+        /// Directory of the server's data.
+        #[arg(long, value_name = "DIR", env = "BCS_DATA_DIR", default_value = "data")]
+        data_dir: PathBuf,
+        /// The new directory.
+        out: PathBuf,
+    },
+    /// Check a snapshot: checksums of all files, and every database from the inside.
+    Verify {
+        /// The snapshot.
+        snapshot: PathBuf,
+    },
+    /// Put a snapshot into a data directory that is empty or does not exist.
+    Restore {
+        /// The snapshot.
+        snapshot: PathBuf,
+        /// Directory of the server's data.
+        #[arg(long, value_name = "DIR", env = "BCS_DATA_DIR", default_value = "data")]
+        data_dir: PathBuf,
+    },
 }
 
 /// The key is the environment variable `bcs_encryption_key`, or else the one this binary was built with.
@@ -63,6 +147,10 @@ pub struct ServerArgs {
     /// Port of bcs-user-manager's metrics; 0 takes a free one.
     #[arg(long, value_name = "PORT", default_value_t = 9253)]
     pub user_manager_metric_port: u16,
+    /// Port of the console, and of the API behind one token: /bcsapi/v4/storage/…, /bcsapi/v4/usermanager/…; 0 takes a
+    /// free one.
+    #[arg(long, value_name = "PORT", default_value_t = 50080)]
+    pub console_port: u16,
     /// ZooKeeper servers of a Mesos cluster, comma separated host:port. With them bcs-check probes the cluster's tasks.
     #[arg(long, value_name = "SERVERS", requires = "cluster")]
     pub mesos_zookeeper: Option<String>,

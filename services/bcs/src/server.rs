@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,6 +9,7 @@ use std::time::Duration;
 
 use bcs_common::config::{self, Spec, group::LogOptions};
 use bcs_common::http::envelope::Program;
+use bcs_common::http::server::Listener;
 use bcs_common::logs;
 use bcs_common::registry::MemoryRegistry;
 use bcs_common::shutdown::Shutdown;
@@ -18,6 +18,8 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::cli::ServerArgs;
+use crate::entry::{Backends, Entry};
+use crate::running::{Announced, Running, ServiceAt};
 
 /// How long the services may take to end what they have begun.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -32,6 +34,8 @@ enum ServerError {
     UserManager(#[source] bcs_user_manager::StartError),
     #[error("bcs-check cannot start")]
     Check(#[source] bcs_check::StartError),
+    #[error("the console cannot listen on {address}")]
+    Console { address: SocketAddr, source: std::io::Error },
 }
 
 /// Serves until a signal.
@@ -73,23 +77,42 @@ async fn serve(
         None => None,
     };
     let mut services = vec![
-        ServiceAt { name: "bcs-storage", address: Some(storage.address), metrics: storage.metric_address },
-        ServiceAt {
-            name: "bcs-user-manager",
-            address: user_manager.insecure_address,
-            metrics: user_manager.metric_address,
-        },
+        service_at("bcs-storage", Some(storage.address), storage.metric_address),
+        service_at("bcs-user-manager", user_manager.insecure_address, user_manager.metric_address),
     ];
-    services.extend(check.as_ref().map(|check| ServiceAt {
-        name: "bcs-check",
-        address: None,
-        metrics: check.metric_address,
-    }));
-    let text = greeting(&args.data_dir, &services, storage.address, user_manager.admin_token.as_ref());
+    services.extend(check.as_ref().map(|check| service_at("bcs-check", None, check.metric_address)));
+    let admin = user_manager.admin_token.as_ref();
+    let console = match (user_manager.insecure_address, admin) {
+        (Some(user_manager), Some(admin)) => {
+            let services = services.clone();
+            let admin_token = admin.token.clone();
+            let backends = Backends { storage: storage.address, user_manager, admin_token, services };
+            Some(start_console(args, backends, shutdown).await?)
+        }
+        _ => None,
+    };
+    let started = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let running = Running { pid: std::process::id(), started, console, services };
+    let _announced = Announced::new(&args.data_dir, &running)?;
+    let text = greeting(&args.data_dir, &running, storage.address, admin);
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     shutdown.triggered().await;
     Ok(())
+}
+
+/// The console, on its own port.
+async fn start_console(
+    args: &ServerArgs,
+    backends: Backends,
+    shutdown: &Shutdown,
+) -> Result<SocketAddr, Box<dyn Error>> {
+    let address = SocketAddr::new(args.address, args.console_port);
+    let listener = Listener::bind(&address.to_string(), None).await;
+    let listener = listener.map_err(|source| ServerError::Console { address, source })?;
+    let address = listener.local_addr();
+    shutdown.spawn("console", Entry::new(backends)?.serve(listener, shutdown.clone()));
+    Ok(address)
 }
 
 /// The options a service would have with these flags and no config file.
@@ -137,28 +160,25 @@ fn check_options(args: &ServerArgs) -> Result<Option<bcs_check::Options>, Server
     load(&bcs_check::spec(), &flags).map(Some)
 }
 
+fn service_at(name: &str, address: Option<SocketAddr>, metrics: Option<SocketAddr>) -> ServiceAt {
+    ServiceAt { name: name.to_owned(), scheme: "http".to_owned(), address, metrics }
+}
+
 /// A line of the greeting.
-struct ServiceAt {
-    name: &'static str,
-    address: Option<SocketAddr>,
-    metrics: Option<SocketAddr>,
-}
-
-impl fmt::Display for ServiceAt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  {:<17}", self.name)?;
-        if let Some(address) = self.address {
-            write!(f, " http://{address}")?;
-        }
-        if let Some(metrics) = self.metrics {
-            write!(f, "   metrics http://{metrics}/metrics")?;
-        }
-        Ok(())
+fn line(service: &ServiceAt) -> String {
+    let mut line = format!("  {:<17}", service.name);
+    if let Some(address) = service.address {
+        line += &format!(" {}://{address}", service.scheme);
     }
+    if let Some(metrics) = service.metrics {
+        line += &format!("   metrics http://{metrics}/metrics");
+    }
+    line + "\n"
 }
 
-fn greeting(data_dir: &Path, services: &[ServiceAt], storage: SocketAddr, admin: Option<&AdminToken>) -> String {
-    let services: String = services.iter().map(|service| format!("{service}\n")).collect();
+fn greeting(data_dir: &Path, running: &Running, storage: SocketAddr, admin: Option<&AdminToken>) -> String {
+    let services: String = running.services.iter().map(line).collect();
+    let console = running.console.map_or_else(String::new, |console| format!("  console           http://{console}/\n"));
     let admin = admin.map_or_else(String::new, |admin| {
         let value = if admin.is_new { format!(" (printed this once): {}", admin.token) } else { String::new() };
         format!("The token of the user admin is in {}{value}\n", admin.file.display())
@@ -168,7 +188,7 @@ fn greeting(data_dir: &Path, services: &[ServiceAt], storage: SocketAddr, admin:
     );
     format!(
         "BCS is running, its data is in {}.\n\
-         {services}\n\
+         {console}{services}\n\
          {admin}\n\
          Store a resource and read it back:\n\
          \x20 curl -X PUT -d '{{\"data\":{{\"kind\":\"Pod\",\"metadata\":{{\"name\":\"hello\"}}}}}}' {pod}\n\
@@ -193,6 +213,7 @@ mod tests {
             user_manager_metric_port: 0,
             mesos_zookeeper: None,
             cluster: None,
+            console_port: 0,
             check_metric_port: 43001,
             verbosity: 0,
         }
@@ -226,16 +247,18 @@ mod tests {
     #[test]
     fn the_greeting_says_where_and_what_to_try() {
         let address = "127.0.0.1:50024".parse().unwrap();
-        let storage = ServiceAt { name: "bcs-storage", address: Some(address), metrics: None };
+        let console = Some("127.0.0.1:50080".parse().unwrap());
+        let services = vec![service_at("bcs-storage", Some(address), None)];
+        let running = Running { pid: 1, started: String::new(), console, services };
         let token = |is_new| AdminToken { token: "t0ken".into(), file: "data/admin-token".into(), is_new };
-        let text = greeting(Path::new("data"), &[storage], address, Some(&token(true)));
-        assert!(
-            text.starts_with("BCS is running, its data is in data.\n  bcs-storage       http://127.0.0.1:50024\n\n")
-        );
+        let text = greeting(Path::new("data"), &running, address, Some(&token(true)));
+        assert!(text.starts_with(
+            "BCS is running, its data is in data.\n  console           http://127.0.0.1:50080/\n  bcs-storage       http://127.0.0.1:50024\n\n"
+        ));
         assert!(text.contains(
             "curl -X PUT -d '{\"data\":{\"kind\":\"Pod\",\"metadata\":{\"name\":\"hello\"}}}' http://127.0.0.1:50024/"
         ));
         assert!(text.contains("in data/admin-token (printed this once): t0ken\n"));
-        assert!(!greeting(Path::new("data"), &[], address, Some(&token(false))).contains("t0ken"));
+        assert!(!greeting(Path::new("data"), &running, address, Some(&token(false))).contains("t0ken"));
     }
 }

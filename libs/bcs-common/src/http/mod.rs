@@ -4,6 +4,7 @@ pub mod body;
 pub mod code;
 pub mod envelope;
 pub mod json;
+pub mod openapi;
 pub mod query;
 pub mod request_id;
 pub mod router;

@@ -1,9 +1,10 @@
-//! `/metrics`, `/healthz`, `/readyz`, `/version` and `PUT /log-level` on a listener of their own.
+//! `/metrics`, `/healthz`, `/readyz`, `/version`, `/openapi.json` and `PUT /log-level` on a listener of their own.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
@@ -24,7 +25,10 @@ const MAX_BODY: usize = 64;
 
 /// The metric listener of one service.
 #[derive(Clone)]
-pub struct MetricServer(Arc<Inner>);
+pub struct MetricServer {
+    inner: Arc<Inner>,
+    openapi: Option<Bytes>,
+}
 
 struct Inner {
     registry: Registry,
@@ -61,7 +65,15 @@ impl MetricServer {
         registry.register(Box::new(scrapes_in_flight.clone()))?;
         let set_log_level = Box::new(set_log_level);
         let version = version.into();
-        Ok(Self(Arc::new(Inner { registry, health, version, set_log_level, scrapes, scrapes_in_flight })))
+        let inner = Inner { registry, health, version, set_log_level, scrapes, scrapes_in_flight };
+        Ok(Self { inner: Arc::new(inner), openapi: None })
+    }
+
+    /// Serves this document (see [`openapi`](crate::http::openapi)) at `/openapi.json`.
+    #[must_use]
+    pub fn openapi(mut self, document: String) -> Self {
+        self.openapi = Some(document.into());
+        self
     }
 
     /// Serves until the shutdown.
@@ -80,11 +92,12 @@ impl MetricServer {
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         match (request.method(), request.uri().path()) {
-            (_, "/metrics") => self.0.scrape(),
+            (_, "/metrics") => self.inner.scrape(),
             (_, "/healthz") => text(StatusCode::OK, "ok\n"),
-            (_, "/readyz") => self.0.readiness(),
-            (_, "/version") => text(StatusCode::OK, self.0.version.clone()),
-            (&Method::PUT, "/log-level") => self.0.change_log_level(request).await,
+            (_, "/readyz") => self.inner.readiness(),
+            (_, "/version") => text(StatusCode::OK, self.inner.version.clone()),
+            (_, "/openapi.json") => self.openapi.clone().map_or_else(page_not_found, json_response),
+            (&Method::PUT, "/log-level") => self.inner.change_log_level(request).await,
             _ => page_not_found(),
         }
     }

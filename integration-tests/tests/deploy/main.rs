@@ -1,0 +1,20 @@
+//! What operators install: the trees of the images with their start script and templates, started as the charts start
+//! them (deploy.md 18). The numbers D-… are those of its checklist.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: a panic is a failed test"
+)]
+
+mod chart_env;
+mod charts;
+mod configs;
+mod layout;
+mod listening;
+mod package;
+mod render;
+mod start;
+mod tree;
