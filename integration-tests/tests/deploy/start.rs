@@ -40,6 +40,9 @@ impl Started {
     /// Starts it; `ports` are the variables of its ports. The first one must accept connections.
     async fn new(program: &str, env: &Env, ports: &[&str]) -> Self {
         let tree = Tree::new(program);
+        if env.get("storageDbConfig").is_some_and(String::is_empty) {
+            without_databases(&tree.home());
+        }
         let mut env = env.clone();
         let claimed: Vec<_> = ports.iter().map(|_| Port::claim()).collect();
         env.extend(ports.iter().zip(&claimed).map(|(name, port)| ((*name).to_owned(), port.number().to_string())));
@@ -80,6 +83,11 @@ impl Started {
 
 fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
+}
+
+/// Leaves bcs-storage nothing but its embedded store.
+fn without_databases(home: &Path) {
+    std::fs::remove_file(home.join("storage-database.conf.template")).unwrap();
 }
 
 /// A port where nothing answers.
@@ -285,6 +293,7 @@ async fn any_user_can_run_an_image() {
     );
     env.insert("PATH".to_owned(), "/usr/bin:/bin".to_owned());
     let home = root.path().join("data/bcs/bcs-storage");
+    without_databases(&home);
     let script = home.join("container-start.sh");
     let is_root = rustix::process::getuid().is_root();
     let make = move |dir: &Path| {

@@ -85,6 +85,8 @@ pub async fn start(
     let backends = backends::open(options, &metrics, shutdown)?;
     let queue = backends::open_queue(options, &metrics, shutdown)?;
     let registries = registration::configured(options, shutdown)?;
+    // Before the other one: whoever reaches the service reaches its health too.
+    let metric_listener = bind_metrics(options).await;
     let listener = bind(options).await?;
     let (address, scheme) = (listener.local_addr(), listener.scheme());
     watch_health(&backends, &health, shutdown);
@@ -101,7 +103,10 @@ pub async fn start(
     });
     let router = routes::router(&storage);
     let document = openapi::document(PROGRAM, &router);
-    let metric_address = start_metrics(options, &storage.metrics, &health, document, shutdown).await?;
+    let metric_address = metric_listener.as_ref().map(Listener::local_addr);
+    if let Some(listener) = metric_listener {
+        start_metrics(listener, &storage.metrics, &health, document, shutdown)?;
+    }
     let service = router.into_service(storage);
     let server_options = ServerOptions { program, ..ServerOptions::default() };
     shutdown.spawn("http server", serve(listener, logged(service), server_options, shutdown.clone()));
@@ -141,26 +146,21 @@ async fn listen(address: &str, port: u16, tls: Option<Arc<rustls::ServerConfig>>
 }
 
 /// A taken metric port costs the metrics, not the service.
-async fn start_metrics(
-    options: &Options,
+async fn bind_metrics(options: &Options) -> Option<Listener> {
+    let listener = listen(&options.service.address, options.metric.metric_port, None).await;
+    listener.inspect_err(|error| error!("no metrics | err: {error}")).ok()
+}
+
+fn start_metrics(
+    listener: Listener,
     metrics: &Metrics,
     health: &Health,
     document: String,
     shutdown: &Shutdown,
-) -> Result<Option<SocketAddr>, StartError> {
+) -> Result<(), StartError> {
     let server = MetricServer::new(metrics.registry(), health.clone(), version::text(), logs::set_level)?;
-    let server = server.openapi(document);
-    match listen(&options.service.address, options.metric.metric_port, None).await {
-        Ok(listener) => {
-            let address = listener.local_addr();
-            shutdown.spawn("metric server", server.serve(listener, shutdown.clone()));
-            Ok(Some(address))
-        }
-        Err(error) => {
-            error!("no metrics | err: {error}");
-            Ok(None)
-        }
-    }
+    shutdown.spawn("metric server", server.openapi(document).serve(listener, shutdown.clone()));
+    Ok(())
 }
 
 /// Asks the store of dynamic resources for a sign of life now and then.

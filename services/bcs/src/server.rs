@@ -4,6 +4,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub fn run(args: &ServerArgs, stdout: &mut impl Write) -> Result<(), Box<dyn Err
     let check = check_options(args)?;
     let log = LogOptions { logtostderr: true, v: args.verbosity, ..storage.log.clone() };
     let _log = logs::init("bcs", &log)?;
+    // What clusters report has secrets in it.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&args.data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = Shutdown::new();

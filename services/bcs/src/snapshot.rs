@@ -24,8 +24,8 @@ const MANIFEST: &str = "snapshot.json";
 const FORMAT: u32 = 1;
 /// How a SQLite database starts.
 const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
-/// What SQLite keeps beside a database; the copy of the database holds it.
-const SQLITE_COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+/// What SQLite keeps beside a database, which the copy of the database holds, and the locks of running processes.
+const NOT_COPIED: [&str; 4] = ["-wal", "-shm", "-journal", ".lock"];
 /// Facts about a running process, which would be wrong after a restore.
 const NOT_KEPT: [&str; 1] = [crate::running::FILE];
 
@@ -209,10 +209,10 @@ fn files_below(root: &Path, below: &Path) -> Result<Vec<PathBuf>> {
         let path = below.join(&name);
         let kind = fs::symlink_metadata(root.join(&path)).map_err(|error| SnapshotError::File(root.join(&path), error))?;
         let text = name.to_string_lossy();
-        let is_companion = SQLITE_COMPANIONS.iter().any(|end| text.ends_with(end));
+        let is_of_process = NOT_COPIED.iter().any(|end| text.ends_with(end));
         if kind.is_dir() {
             files.extend(files_below(root, &path)?);
-        } else if kind.is_file() && !is_companion && !NOT_KEPT.contains(&text.as_ref()) {
+        } else if kind.is_file() && !is_of_process && !NOT_KEPT.contains(&text.as_ref()) {
             files.push(path);
         }
     }
@@ -328,6 +328,7 @@ mod tests {
         fs::create_dir_all(dir.join("deep")).unwrap();
         fs::write(dir.join("admin-token"), "secret").unwrap();
         fs::write(dir.join(crate::running::FILE), "{}").unwrap();
+        fs::write(dir.join("deep/one.lock"), "").unwrap();
         let database = Connection::open(dir.join("deep/one.db")).unwrap();
         database.pragma_update(None, "journal_mode", "wal").unwrap();
         database.execute_batch("CREATE TABLE t (n); INSERT INTO t VALUES (1), (2), (3)").unwrap();
