@@ -50,8 +50,7 @@ impl Browser {
         let mut process = shell.spawn().unwrap();
         let to = process.stdin.take().unwrap();
         let messages = read(process.stdout.take().unwrap());
-        let mut browser =
-            Self { process, to, messages, session: String::new(), next_id: 1, errors: Vec::new(), dir };
+        let mut browser = Self { process, to, messages, session: String::new(), next_id: 1, errors: Vec::new(), dir };
         let targets = browser.call("Target.getTargets", json!({}));
         let page = targets["targetInfos"].as_array().unwrap().iter().find(|target| target["type"] == "page").unwrap();
         let attached = browser.call("Target.attachToTarget", json!({"targetId": page["targetId"], "flatten": true}));
@@ -155,8 +154,12 @@ impl Browser {
         let parameters = &event["params"];
         match event["method"].as_str().unwrap_or_default() {
             "Runtime.exceptionThrown" => self.errors.push(parameters["exceptionDetails"].to_string()),
-            "Runtime.consoleAPICalled" if parameters["type"] == "error" => self.errors.push(parameters["args"].to_string()),
-            "Log.entryAdded" if parameters["entry"]["level"] == "error" => self.errors.push(parameters["entry"].to_string()),
+            "Runtime.consoleAPICalled" if parameters["type"] == "error" => {
+                self.errors.push(parameters["args"].to_string())
+            }
+            "Log.entryAdded" if parameters["entry"]["level"] == "error" => {
+                self.errors.push(parameters["entry"].to_string())
+            }
             _ => {}
         }
     }

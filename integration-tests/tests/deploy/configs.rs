@@ -17,7 +17,10 @@ fn community_databases(server: &str) -> String {
              Password = pd1kCEot9nkqG7lQgAEUUg==\nIsListener = true\nListenerName = commonWatcher\n\n"
         )
     });
-    format!("# databases\n{}[zk/watch]\nAddr = {server}\nConnectTimeout = 5\nDatabase = etc/cluster\n", sections.concat())
+    format!(
+        "# databases\n{}[zk/watch]\nAddr = {server}\nConnectTimeout = 5\nDatabase = etc/cluster\n",
+        sections.concat()
+    )
 }
 
 #[tokio::test]
@@ -49,7 +52,9 @@ async fn check_loads_the_configuration_of_the_install_guide() {
 /// The config of a service with its integers in quotes, which are accepted everywhere, and one of its switches.
 fn quoted(program: &str) -> (Value, &'static str) {
     match program {
-        "bcs-storage" => (json!({"v": "3", "event_max_day": "7", "log_max_num": "3", "external_port": "1"}), "alsologtostderr"),
+        "bcs-storage" => {
+            (json!({"v": "3", "event_max_day": "7", "log_max_num": "3", "external_port": "1"}), "alsologtostderr")
+        }
         "bcs-user-manager" => (json!({"v": "3", "log_max_size": "5"}), "verify_client_tls"),
         _ => (json!({"v": "3", "cluster": "BCS-MESOS-10001", "mesos_zookeeper": "127.0.0.1:1"}), "alsologtostderr"),
     }

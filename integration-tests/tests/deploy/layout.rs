@@ -48,7 +48,8 @@ fn variables(template: &str) -> BTreeSet<&str> {
 #[test]
 fn templates_use_exactly_the_variables_of_the_charts() {
     // What the start script reads, and what the charts set for nobody.
-    let others = ["BCS_CONFIG_TYPE", "bkiamAuthHost", "bcsEtcdHost", "bcsEtcdCAFile", "bcsEtcdCertFile", "bcsEtcdKeyFile"];
+    let others =
+        ["BCS_CONFIG_TYPE", "bkiamAuthHost", "bcsEtcdHost", "bcsEtcdCAFile", "bcsEtcdCertFile", "bcsEtcdKeyFile"];
     for program in SERVICES {
         let dir = repository().join("configs").join(program);
         let templates: String = std::fs::read_dir(dir)
@@ -91,7 +92,10 @@ fn programs_need_nothing_but_the_c_library() {
 fn target<'a>(dockerfile: &'a str, name: &str) -> Vec<&'a str> {
     let head = format!(" AS {name}");
     let lines = dockerfile.lines().skip_while(|line| !(line.starts_with("FROM ") && line.ends_with(&head))).skip(1);
-    lines.take_while(|line| !line.starts_with("FROM ")).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+    lines
+        .take_while(|line| !line.starts_with("FROM "))
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect()
 }
 
 #[test]

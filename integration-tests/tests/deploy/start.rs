@@ -102,7 +102,8 @@ fn guide_certificate(name: &str) -> String {
 
 /// The answer's status from a client that checks no server certificate, as the gateway; 0: there was none.
 fn curl(args: &[&str]) -> u16 {
-    let output = Command::new("curl").args(["-sk", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}"]).args(args).output();
+    let output =
+        Command::new("curl").args(["-sk", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}"]).args(args).output();
     String::from_utf8(output.unwrap().stdout).unwrap().parse().unwrap()
 }
 

@@ -98,7 +98,9 @@ async fn people_sign_in_and_see_changes_as_they_happen() {
     browser.until(&says("/bcsstorage/v1/dynamic/watch/{clusterId}/{resourceType}"));
     picture(&mut browser, "api");
 
-    browser.evaluate("{ const s = document.querySelector('header select'); s.value = 'zh'; s.dispatchEvent(new Event('change')); }");
+    browser.evaluate(
+        "{ const s = document.querySelector('header select'); s.value = 'zh'; s.dispatchEvent(new Event('change')); }",
+    );
     browser.until("document.documentElement.lang === 'zh-CN'");
     browser.press("1");
     browser.until(&says("就绪"));

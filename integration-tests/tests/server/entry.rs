@@ -36,7 +36,10 @@ async fn only_who_is_allowed_passes() {
     assert_eq!(server.call(Method::GET, POD, token, &nothing).await.status, 401);
     let grant = json!({"apiVersion": "v1", "kind": "permission", "metadata": {"name": "p"}, "spec": {"permissions":
         [{"user_name": "viewer", "resource_type": "storage", "resource": "*", "role": "viewer"}]}});
-    assert_eq!(server.call(Method::POST, &format!("{users}/permissions"), &server.token, &grant).await.json()["code"], 0);
+    assert_eq!(
+        server.call(Method::POST, &format!("{users}/permissions"), &server.token, &grant).await.json()["code"],
+        0
+    );
     assert_eq!(server.call(Method::GET, POD, token, &nothing).await.status, 200);
     assert_eq!(server.call(Method::PUT, POD, token, &json!({"data": {}})).await.status, 401);
     assert_eq!(server.call(Method::GET, "/console/overview", token, &nothing).await.status, 401);
@@ -64,7 +67,8 @@ async fn requests_and_streams_go_through_unchanged() {
     assert_eq!(server.client.get("/bcsapi/v4/other/x").await.unwrap().status, 404);
 
     // A watch that is open does not keep the server from stopping.
-    let url = format!("http://127.0.0.1:{}/bcsapi/v4/storage/dynamic/watch/BCS-K8S-1/Pod", server.service.port("console"));
+    let url =
+        format!("http://127.0.0.1:{}/bcsapi/v4/storage/dynamic/watch/BCS-K8S-1/Pod", server.service.port("console"));
     let bearer = format!("Authorization: Bearer {}", server.token);
     let logs = WorkDir::new("curl");
     let mut curl = command("curl", logs.path());
@@ -100,9 +104,9 @@ async fn the_overview_and_the_routes_are_those_of_the_services() {
     assert_eq!(operations(&storage), wanted);
 
     let users = server.client.get("/console/openapi/bcs-user-manager").await.unwrap().json();
-    let wanted = bcs_user_manager::ROUTES.iter().map(|route| {
-        format!("{} {}{}", route.method.as_str().to_lowercase(), bcs_user_manager::MOUNT, route.template)
-    });
+    let wanted = bcs_user_manager::ROUTES
+        .iter()
+        .map(|route| format!("{} {}{}", route.method.as_str().to_lowercase(), bcs_user_manager::MOUNT, route.template));
     assert_eq!(operations(&users), wanted.collect());
     assert_eq!(server.client.get("/console/openapi/other").await.unwrap().status, 404);
 }
@@ -111,7 +115,11 @@ async fn the_overview_and_the_routes_are_those_of_the_services() {
 fn operations(document: &Value) -> BTreeSet<String> {
     let paths = document["paths"].as_object().unwrap();
     let all = paths.iter().flat_map(|(path, item)| {
-        item.as_object().unwrap().keys().filter(|key| *key != "parameters").map(move |method| format!("{method} {path}"))
+        item.as_object()
+            .unwrap()
+            .keys()
+            .filter(|key| *key != "parameters")
+            .map(move |method| format!("{method} {path}"))
     });
     all.collect()
 }

@@ -34,7 +34,8 @@ async fn status_follows_the_server() {
 #[tokio::test]
 async fn a_snapshot_of_a_running_server_starts_a_new_one() {
     let mut server = Server::start().await;
-    let storage = bcs_integration_tests::http::Client::new(&format!("http://127.0.0.1:{}", server.service.port("storage")));
+    let storage =
+        bcs_integration_tests::http::Client::new(&format!("http://127.0.0.1:{}", server.service.port("storage")));
     let put = async |name: &str| storage.put(&pod("c", name), &json!({"data": {"n": name}})).await.unwrap().json();
     assert_eq!(put("before").await["code"], 0);
     let (code, stdout, stderr) = texts(server.bcs(&["snapshot", "save", "--data-dir", "data", "snap"]));
@@ -62,7 +63,8 @@ async fn a_snapshot_of_a_running_server_starts_a_new_one() {
 #[tokio::test]
 async fn a_config_is_checked_before_it_is_used() {
     let server = Server::start().await;
-    let own = json!({"address": "127.0.0.1", "port": server.service.port("storage"), "metric_port": 0, "metric_potr": 1});
+    let own =
+        json!({"address": "127.0.0.1", "port": server.service.port("storage"), "metric_port": 0, "metric_potr": 1});
     server.service.dir().write("good.json", own.to_string());
     let (code, stdout, stderr) = texts(server.bcs(&["config", "check", "good.json", "--service", "bcs-storage"]));
     assert_eq!(code, Some(0), "{stdout}{stderr}");

@@ -73,6 +73,9 @@ pub struct ConfigCheckArgs {
 /// A service that has a configuration.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ServiceName {
+    /// bcs-api
+    #[value(name = "bcs-api", alias = "api")]
+    Api,
     /// bcs-storage
     #[value(name = "bcs-storage", alias = "storage")]
     Storage,

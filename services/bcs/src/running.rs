@@ -96,7 +96,8 @@ mod tests {
             address: Some("127.0.0.1:50024".parse().unwrap()),
             metrics: None,
         };
-        let running = Running { pid: 7, started: "2026-01-01T00:00:00Z".into(), console: None, services: vec![storage] };
+        let running =
+            Running { pid: 7, started: "2026-01-01T00:00:00Z".into(), console: None, services: vec![storage] };
         let announced = Announced::new(dir.path(), &running).unwrap();
         assert_eq!(read(dir.path()).unwrap(), Some(running));
         drop(announced);

@@ -169,7 +169,7 @@ fn service_at(name: &str, address: Option<SocketAddr>, metrics: Option<SocketAdd
 
 /// A line of the greeting.
 fn line(service: &ServiceAt) -> String {
-    let mut line = format!("  {:<17}", service.name);
+    let mut line = format!("  {:<20}", service.name);
     if let Some(address) = service.address {
         line += &format!(" {}://{address}", service.scheme);
     }
@@ -181,7 +181,8 @@ fn line(service: &ServiceAt) -> String {
 
 fn greeting(data_dir: &Path, running: &Running, storage: SocketAddr, admin: Option<&AdminToken>) -> String {
     let services: String = running.services.iter().map(line).collect();
-    let console = running.console.map_or_else(String::new, |console| format!("  console           http://{console}/\n"));
+    let console =
+        running.console.map_or_else(String::new, |console| format!("  {:<20} http://{console}/\n", "console"));
     let admin = admin.map_or_else(String::new, |admin| {
         let value = if admin.is_new { format!(" (printed this once): {}", admin.token) } else { String::new() };
         format!("The token of the user admin is in {}{value}\n", admin.file.display())
@@ -256,7 +257,7 @@ mod tests {
         let token = |is_new| AdminToken { token: "t0ken".into(), file: "data/admin-token".into(), is_new };
         let text = greeting(Path::new("data"), &running, address, Some(&token(true)));
         assert!(text.starts_with(
-            "BCS is running, its data is in data.\n  console           http://127.0.0.1:50080/\n  bcs-storage       http://127.0.0.1:50024\n\n"
+            "BCS is running, its data is in data.\n  console              http://127.0.0.1:50080/\n  bcs-storage          http://127.0.0.1:50024\n\n"
         ));
         assert!(text.contains(
             "curl -X PUT -d '{\"data\":{\"kind\":\"Pod\",\"metadata\":{\"name\":\"hello\"}}}' http://127.0.0.1:50024/"

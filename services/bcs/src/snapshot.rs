@@ -194,20 +194,28 @@ fn restore(snapshot: &Path, data_dir: &Path) -> Result<Manifest> {
 /// A path of the list, which must not lead out of the directory.
 fn relative(path: &str) -> Result<&Path> {
     let is_inside = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
-    Some(Path::new(path)).filter(|path| !path.as_os_str().is_empty() && is_inside(path)).ok_or_else(|| SnapshotError::Path(path.to_owned()))
+    Some(Path::new(path))
+        .filter(|path| !path.as_os_str().is_empty() && is_inside(path))
+        .ok_or_else(|| SnapshotError::Path(path.to_owned()))
 }
 
 /// The files to keep, relative to `root`, in order.
 fn files_below(root: &Path, below: &Path) -> Result<Vec<PathBuf>> {
     let dir = root.join(below);
     let at = |error| SnapshotError::File(dir.clone(), error);
-    let mut names: Vec<_> =
-        fs::read_dir(&dir).map_err(at)?.collect::<io::Result<Vec<_>>>().map_err(at)?.into_iter().map(|entry| entry.file_name()).collect();
+    let mut names: Vec<_> = fs::read_dir(&dir)
+        .map_err(at)?
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(at)?
+        .into_iter()
+        .map(|entry| entry.file_name())
+        .collect();
     names.sort();
     let mut files = Vec::new();
     for name in names {
         let path = below.join(&name);
-        let kind = fs::symlink_metadata(root.join(&path)).map_err(|error| SnapshotError::File(root.join(&path), error))?;
+        let kind =
+            fs::symlink_metadata(root.join(&path)).map_err(|error| SnapshotError::File(root.join(&path), error))?;
         let text = name.to_string_lossy();
         let is_of_process = NOT_COPIED.iter().any(|end| text.ends_with(end));
         if kind.is_dir() {

@@ -95,8 +95,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let error = run(dir.path(), &mut Vec::new()).unwrap_err().to_string();
         assert!(error.starts_with("no server runs on "), "{error}");
-        let service =
-            ServiceAt { name: "bcs-storage".into(), scheme: "http".into(), address: None, metrics: None };
+        let service = ServiceAt { name: "bcs-storage".into(), scheme: "http".into(), address: None, metrics: None };
         let running = Running { pid: 7, started: String::new(), console: None, services: vec![service] };
         let _announced = Announced::new(dir.path(), &running).unwrap();
         let error = run(dir.path(), &mut Vec::new()).unwrap_err().to_string();

@@ -61,8 +61,9 @@ fn operation(method: &Method, template: &str) -> Value {
 /// What a route is about: the first fixed segment behind the version, or else the first one.
 fn tag(template: &str) -> &str {
     let fixed = || template.split('/').filter(|segment| !segment.is_empty() && !segment.starts_with('{'));
-    let is_version =
-        |segment: &&str| segment.strip_prefix('v').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    let is_version = |segment: &&str| {
+        segment.strip_prefix('v').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
     fixed().skip_while(|segment| !is_version(segment)).nth(1).or_else(|| fixed().next()).unwrap_or_default()
 }
 
@@ -94,7 +95,8 @@ mod tests {
             .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| format!("{method} {path}")))
             .filter(|entry| !entry.starts_with("parameters "))
             .collect();
-        let wanted = ["get /x/v1/events", "get /x/v1/events/{id}", "post /proxy/{cluster}/{uri}", "put /x/v1/events/{id}"];
+        let wanted =
+            ["get /x/v1/events", "get /x/v1/events/{id}", "post /proxy/{cluster}/{uri}", "put /x/v1/events/{id}"];
         assert_eq!(listed, wanted.map(str::to_owned).into());
         assert_eq!(document["info"]["title"], "bcs-x");
     }

@@ -66,7 +66,8 @@ pub fn check_ports(service: &Service, values: &Values, report: &mut Report) {
                     ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
                     _ => "",
                 };
-                let line = format!("{} cannot listen on {address}:{port} ({}): {error}{hint}", listener.what, listener.port);
+                let line =
+                    format!("{} cannot listen on {address}:{port} ({}): {error}{hint}", listener.what, listener.port);
                 match error.kind() {
                     ErrorKind::AddrInUse => report.warning(line),
                     _ => report.failure(line),
@@ -99,7 +100,9 @@ fn check_identity(keys: &IdentityKeys, values: &Values, report: &mut Report) {
     };
     let cert = cert.clone();
     let usable = match keys.is_server {
-        true => tls::server_config(&ServerTls { ca_file, cert_file, key_file, ..ServerTls::default() }, &[]).map(|_| ()),
+        true => {
+            tls::server_config(&ServerTls { ca_file, cert_file, key_file, ..ServerTls::default() }, &[]).map(|_| ())
+        }
         false => {
             let client = ClientTls { ca_file, cert_file, key_file, verify: Some(Verify::None), ..ClientTls::default() };
             tls::client_config(&client, &[]).map(|_| ())
@@ -173,15 +176,17 @@ fn plan_etcd(values: &Values, plan: &mut Plan, report: &mut Report) {
 
 fn plan_sql(key: &str, values: &Values, plan: &mut Plan, report: &mut Report) {
     let value = values.text(key);
-    // Base64 has none of these characters.
-    let is_clear = value.starts_with("sqlite:") || value.contains("@tcp(") || value.contains("@unix(");
+    // Base64, as the encrypted ones have it, has none of these characters. That of bcs-api is never encrypted.
+    let is_clear = key == "bke.mysql_dsn" || ["sqlite:", "@tcp(", "@unix("].iter().any(|mark| value.contains(mark));
     let dsn = match is_clear {
         true => Ok(value.to_owned()),
         false => secret::decrypt(value),
     };
     let default_file = Path::new(values.text("data_dir")).join("the service's own file");
     match dsn.map(|dsn| bcs_sql::Dsn::parse(&dsn, &default_file)) {
-        Ok(Ok(bcs_sql::Dsn::Sqlite(_))) => report.good(format!("{key}: embedded SQLite in {}", values.text("data_dir"))),
+        Ok(Ok(bcs_sql::Dsn::Sqlite(_))) => {
+            report.good(format!("{key}: embedded SQLite in {}", values.text("data_dir")))
+        }
         Ok(Ok(dsn)) => plan.add(Backend::Sql { key: key.to_owned(), dsn }),
         Ok(Err(error)) => report.failure(format!("{key}: {error}")),
         Err(error) => report.failure(format!("{key}: {error}; `bcs crypt encrypt` makes such values")),
@@ -229,7 +234,10 @@ fn plan_databases(values: &Values, plan: &mut Plan, report: &mut Report) {
                 Err(error) => report.failure(format!("[{}] Password: {error}", section.name())),
             },
             Some(("zk", _)) => {
-                plan.add(Backend::Tcp { what: format!("ZooKeeper of [{}]", section.name()), servers: list(servers, 2181) });
+                plan.add(Backend::Tcp {
+                    what: format!("ZooKeeper of [{}]", section.name()),
+                    servers: list(servers, 2181),
+                });
             }
             _ => report.warning(format!("section [{}] is of no known kind and ignored", section.name())),
         }
@@ -244,7 +252,8 @@ fn plan_queue(values: &Values, plan: &mut Plan, report: &mut Report) {
         return report.good("no queue: nothing is published".to_owned());
     }
     let Some((_, server)) = get("Address").rsplit_once('@') else {
-        return report.warning("QueueFlag is true, but [queue] Address has no user@host: nothing is published".to_owned());
+        return report
+            .warning("QueueFlag is true, but [queue] Address has no user@host: nothing is published".to_owned());
     };
     let server = server.split('/').next().unwrap_or_default();
     plan.add(Backend::Tcp { what: "RabbitMQ of [queue]".to_owned(), servers: list(server, 5672) });
@@ -263,10 +272,13 @@ mod tests {
 
     #[test]
     fn the_end_of_a_certificate_is_seen_coming() {
-        let keys = IdentityKeys { what: "server certificate", ca: "", cert: "server_cert_file", key: "", is_server: true };
+        let keys =
+            IdentityKeys { what: "server certificate", ca: "", cert: "server_cert_file", key: "", is_server: true };
         let day = 24 * 3600;
         let certificate = Certificate::new("CN=bcs", 100 * day, 200 * day);
-        for (now, wanted, failures) in [(99, "is the clock", 1), (150, "valid until", 0), (180, "expires at", 0), (201, "expired at", 1)] {
+        for (now, wanted, failures) in
+            [(99, "is the clock", 1), (150, "valid until", 0), (180, "expires at", 0), (201, "expired at", 1)]
+        {
             let mut report = Report::default();
             judge(&keys, &certificate, now * day, &mut report);
             assert!(report.text().contains(wanted), "{now}: {}", report.text());

@@ -77,6 +77,7 @@ impl ServiceName {
     /// The name of the program.
     fn program(self) -> &'static str {
         match self {
+            Self::Api => "bcs-api",
             Self::Storage => "bcs-storage",
             Self::UserManager => "bcs-user-manager",
             Self::Check => "bcs-check",

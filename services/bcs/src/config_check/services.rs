@@ -72,6 +72,13 @@ const CLIENT: IdentityKeys = IdentityKeys {
 const METRICS: ListenerKeys =
     ListenerKeys { what: "metrics", address: "address", port: "metric_port", needs_certificate: false };
 
+/// Those of bcs-api and bcs-user-manager.
+const API_LISTENERS: &[ListenerKeys] = &[
+    ListenerKeys { what: "HTTPS API", address: "address", port: "port", needs_certificate: true },
+    ListenerKeys { what: "plain API", address: "insecure_address", port: "insecure_port", needs_certificate: false },
+    METRICS,
+];
+
 /// What the file says.
 pub struct Loaded {
     /// The effective values.
@@ -84,6 +91,17 @@ impl Service {
     /// The service of that name.
     pub fn of(name: ServiceName) -> Self {
         match name {
+            ServiceName::Api => Self {
+                spec: bcs_api::spec,
+                typed: |file| typed::<bcs_api::Options>(&bcs_api::spec(), file),
+                listeners: API_LISTENERS,
+                identities: &[SERVER, CLIENT],
+                zookeepers: &["bcs_zookeeper"],
+                has_etcd_registry: false,
+                sql: Some("bke.mysql_dsn"),
+                has_database_files: false,
+                secrets: &[],
+            },
             ServiceName::Storage => Self {
                 spec: bcs_storage::spec,
                 typed: |file| typed::<bcs_storage::Options>(&bcs_storage::spec(), file),
@@ -101,16 +119,7 @@ impl Service {
             ServiceName::UserManager => Self {
                 spec: bcs_user_manager::spec,
                 typed: |file| typed::<bcs_user_manager::Options>(&bcs_user_manager::spec(), file),
-                listeners: &[
-                    ListenerKeys { what: "HTTPS API", address: "address", port: "port", needs_certificate: true },
-                    ListenerKeys {
-                        what: "plain API",
-                        address: "insecure_address",
-                        port: "insecure_port",
-                        needs_certificate: false,
-                    },
-                    METRICS,
-                ],
+                listeners: API_LISTENERS,
                 identities: &[SERVER, CLIENT],
                 zookeepers: &["bcs_zookeeper"],
                 has_etcd_registry: true,

@@ -83,7 +83,8 @@ impl Access {
         resource_type: &str,
         method: &Method,
     ) -> Result<Option<bool>, Refusal> {
-        let question = json!({"user_token": token, "resource_type": resource_type, "resource": "", "action": method.as_str()});
+        let question =
+            json!({"user_token": token, "resource_type": resource_type, "resource": "", "action": method.as_str()});
         let mut request = Request::new(Body::from(question.to_string()));
         *request.uri_mut() = uri(self.user_manager, VERIFY);
         let Ok(mut authorization) = HeaderValue::try_from(format!("Bearer {asker}")) else { return Ok(None) };

@@ -50,7 +50,8 @@ mod tests {
     /// Data could become markup or code there; the policy forbids the rest.
     #[test]
     fn scripts_have_no_way_to_make_markup_out_of_text() {
-        let banned = ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "DOMParser"];
+        let banned =
+            ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "DOMParser"];
         for (name, _, content) in FILES {
             for word in banned {
                 assert!(!content.contains(word), "{word} in {name}");

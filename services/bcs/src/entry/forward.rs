@@ -61,7 +61,9 @@ mod tests {
     #[test]
     fn headers_of_the_hop_stay_behind() {
         let mut headers = HeaderMap::new();
-        for (name, value) in [("connection", "close, X-Own"), ("x-own", "1"), ("x-other", "2"), ("te", "trailers"), ("keep-alive", "5")] {
+        for (name, value) in
+            [("connection", "close, X-Own"), ("x-own", "1"), ("x-other", "2"), ("te", "trailers"), ("keep-alive", "5")]
+        {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         strip(&mut headers);
