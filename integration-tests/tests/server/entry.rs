@@ -62,7 +62,7 @@ async fn requests_and_streams_go_through_unchanged() {
     assert_eq!(through.json()["data"]["data"], body["data"]);
     let list = "/bcsapi/v4/storage/k8s/dynamic/all_resources/clusters/BCS-K8S-1/Pod?field=resourceName";
     let list = server.call(Method::GET, list, &server.token, &Value::Null).await.json();
-    assert_eq!(list["data"], json!([{"resourceName": "p"}]));
+    assert_eq!(list["data"][0]["resourceName"], "p");
     assert_eq!(server.call(Method::GET, "/bcsapi/v4/storage/nothing", &server.token, &Value::Null).await.status, 404);
     assert_eq!(server.client.get("/bcsapi/v4/other/x").await.unwrap().status, 404);
 
