@@ -98,7 +98,8 @@ impl Installation {
         self.tree.put(&task).await;
         self.reported(&task, &[true]).await;
         eventually("both are registered in etcd", SOON, async || self.registered().await == 2).await;
-        eventually("one instance is registered for checks", SOON, async || self.tree.check_nodes().await.len() == 1).await;
+        eventually("one instance is registered for checks", SOON, async || self.tree.check_nodes().await.len() == 1)
+            .await;
     }
 
     pub async fn put_pod(&self, name: &str) -> Value {
@@ -153,7 +154,8 @@ impl Installation {
     async fn registered(&self) -> usize {
         let certs = self.etcd.certs().unwrap();
         let client = Client::with_tls(&format!("https://localhost:{}", self.etcd.address().port()), certs);
-        let range = json!({"key": STANDARD.encode("/micro/registry/"), "range_end": STANDARD.encode("/micro/registry0")});
+        let range =
+            json!({"key": STANDARD.encode("/micro/registry/"), "range_end": STANDARD.encode("/micro/registry0")});
         let found = client.post("/v3/kv/range", &range).await;
         found.map_or(0, |found| found.json()["kvs"].as_array().map_or(0, Vec::len))
     }
