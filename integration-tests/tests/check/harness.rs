@@ -1,6 +1,11 @@
 //! Every world of `golden/check`, played by `tools/check_harness.py`; its docstring explains the worlds.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: a panic is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests: a panic is a failed test, and it says what it plays again"
+)]
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
