@@ -58,7 +58,7 @@ impl Installation {
         let certs = Certs::generate();
         let tree = MesosTree::connect(zookeeper.address()).await;
         let (scheduler, pages) = (Scheduler::start().await, Pages::start().await);
-        tree.register_scheduler(scheduler.address(), 1).await;
+        tree.register_scheduler(&scheduler, 1).await;
         let storage = start_storage(&zookeeper, &etcd, &mongo, &mongo_proxy, &rabbitmq, &certs).await;
         let user_manager = start_user_manager(&zookeeper, &etcd, &mariadb, &certs).await;
         let check = start_check(&zookeeper).await;
