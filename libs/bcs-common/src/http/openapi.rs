@@ -37,11 +37,12 @@ fn path_of(template: &str) -> (String, Vec<Value>) {
             return segment.to_owned();
         };
         let (name, rest) = name.strip_suffix(":*").map_or((name, false), |name| (name, true));
-        let mut parameter = json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
+        let mut parameter = Map::from_iter([member("name", name), member("in", "path"), member("required", true)]);
+        parameter.extend([member("schema", json!({ "type": "string" }))]);
         if rest {
-            parameter["description"] = json!("The rest of the path, with its slashes.");
+            parameter.extend([member("description", "The rest of the path, with its slashes.")]);
         }
-        parameters.push(parameter);
+        parameters.push(parameter.into());
         format!("{{{name}}}")
     });
     let path = segments.collect::<Vec<_>>().join("/");
@@ -50,12 +51,16 @@ fn path_of(template: &str) -> (String, Vec<Value>) {
 
 fn operation(method: &Method, template: &str) -> Value {
     let answer = json!({ "200": { "description": "Done", "content": { "application/json": {} } } });
-    let mut operation = json!({ "tags": [tag(template)], "responses": answer });
+    let mut operation = Map::from_iter([member("tags", json!([tag(template)])), member("responses", answer)]);
     // GET and DELETE read a body on some routes; OpenAPI knows none there.
     if method == Method::PUT || method == Method::POST || method == Method::PATCH {
-        operation["requestBody"] = json!({ "content": { "application/json": {} } });
+        operation.extend([member("requestBody", json!({ "content": { "application/json": {} } }))]);
     }
-    operation
+    operation.into()
+}
+
+fn member(name: &str, value: impl Into<Value>) -> (String, Value) {
+    (name.to_owned(), value.into())
 }
 
 /// What a route is about: the first fixed segment behind the version, or else the first one.
