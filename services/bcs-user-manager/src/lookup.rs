@@ -1,6 +1,5 @@
 //! Who holds a token. The database is asked for every request, so that a refresh or an expiry counts at once on every
-//! instance. On MySQL requests that arrive while a query is under way share the next one; SQLite answers before a task
-//! could have been asked to.
+//! instance; requests that arrive while a query is under way share the next one.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -9,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use bcs_common::shutdown::Shutdown;
 use bcs_common::token;
-use bcs_sql::{Database, Dialect, Param, SqlError, fits};
+use bcs_sql::{Database, Param, SqlError, fits};
 use chrono::{DateTime, FixedOffset, Utc};
 use tokio::sync::{mpsc, oneshot};
 
@@ -43,15 +42,9 @@ type Found<const N: usize> = Result<[Option<Holder>; N], Arc<SqlError>>;
 
 /// Finds holders. Clones share the queue.
 #[derive(Clone)]
-pub(crate) enum TokenLookup {
-    /// A query for each request.
-    Own(Database),
-    /// A task that asks for all who wait.
-    Shared(mpsc::Sender<Wanted>),
-}
+pub(crate) struct TokenLookup(mpsc::Sender<Wanted>);
 
-/// A request that waits, with its tokens.
-pub(crate) struct Wanted {
+struct Wanted {
     tokens: Vec<String>,
     reply: oneshot::Sender<Shared>,
 }
@@ -59,14 +52,11 @@ pub(crate) struct Wanted {
 type Shared = Result<Arc<HashMap<Token, Holder>>, Arc<SqlError>>;
 
 impl TokenLookup {
-    /// For MySQL, starts the task that asks the database. It ends when the last clone is gone.
+    /// Starts the task that asks the database. It ends when the last clone is gone.
     pub fn start(database: Database, shutdown: &Shutdown) -> Self {
-        if database.dialect() == Dialect::Sqlite {
-            return Self::Own(database);
-        }
         let (queue, wanted) = mpsc::channel(QUEUE);
         shutdown.spawn("token lookup", answer(database, wanted));
-        Self::Shared(queue)
+        Self(queue)
     }
 
     /// The holders of some tokens, by one query that starts after this call.
@@ -75,24 +65,16 @@ impl TokenLookup {
     /// The query failed.
     pub async fn find<const N: usize>(&self, tokens: [&str; N]) -> Found<N> {
         let plausible = tokens.iter().filter(|token| !token.is_empty() && fits(token, TOKEN_COLUMN));
-        let wanted: Vec<&str> = plausible.copied().collect();
+        let wanted: Vec<String> = plausible.map(|token| (*token).to_owned()).collect();
         if wanted.is_empty() {
             return Ok([None; N]);
         }
-        let holders = match self {
-            Self::Own(database) => Arc::new(holders(database, &wanted).await?),
-            Self::Shared(queue) => ask(queue, &wanted).await?,
-        };
+        let (reply, found) = oneshot::channel();
+        let gone = |what: &str| Arc::new(SqlError::Broken(format!("the lookup has ended ({what})")));
+        self.0.send(Wanted { tokens: wanted, reply }).await.map_err(|_| gone("queue"))?;
+        let holders = found.await.map_err(|_| gone("reply"))??;
         Ok(tokens.map(|token| holders.get(&Token(token.to_owned())).copied()))
     }
-}
-
-async fn ask(queue: &mpsc::Sender<Wanted>, tokens: &[&str]) -> Shared {
-    let gone = |what: &str| Arc::new(SqlError::Broken(format!("the lookup has ended ({what})")));
-    let (reply, found) = oneshot::channel();
-    let tokens = tokens.iter().map(|token| (*token).to_owned()).collect();
-    queue.send(Wanted { tokens, reply }).await.map_err(|_| gone("queue"))?;
-    found.await.map_err(|_| gone("reply"))?
 }
 
 async fn answer(database: Database, mut queue: mpsc::Receiver<Wanted>) {
@@ -179,28 +161,15 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn many_at_once_each_find_their_own() {
-        for shared in [false, true] {
-            let (_dir, database) = database().await;
-            let shutdown = Shutdown::new();
-            let lookup = if shared { shared_lookup(&database, &shutdown) } else { TokenLookup::Own(database.clone()) };
-            find_many(&database, lookup).await;
-            assert!(shutdown.drain(std::time::Duration::from_secs(60)).await);
-        }
-    }
-
-    fn shared_lookup(database: &Database, shutdown: &Shutdown) -> TokenLookup {
-        let (queue, wanted) = mpsc::channel(QUEUE);
-        shutdown.spawn("token lookup", answer(database.clone(), wanted));
-        TokenLookup::Shared(queue)
-    }
-
-    async fn find_many(database: &Database, lookup: TokenLookup) {
+        let (_dir, database) = database().await;
         for number in 0..100_u32 {
             let (name, token) = (format!("user{number}"), format!("token{number}"));
             let insert = "INSERT INTO bcs_users (name, user_type, user_token, expires_at) VALUES (?, 3, ?, ?)";
             let expiry = Utc::now() + chrono::Duration::hours(if number == 7 { -1 } else { 1 });
             database.write(insert, &[(&name).into(), (&token).into(), expiry.into()]).await.unwrap();
         }
+        let shutdown = Shutdown::new();
+        let lookup = TokenLookup::start(database, &shutdown);
         let found = join_all((0..500_u32).map(|number| {
             let lookup = lookup.clone();
             async move {
@@ -214,5 +183,7 @@ mod tests {
             assert_eq!((own.id, own.is_expired()), (number % 100 + 1, number % 100 == 7));
             assert_eq!(rest, [None; 4]);
         }
+        drop(lookup);
+        assert!(shutdown.drain(std::time::Duration::from_secs(60)).await);
     }
 }
