@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::process::{Process, command};
-use crate::workdir::{WorkDir, programs, repository};
+use crate::workdir::{WorkDir, programs, python};
 
 /// How long all worlds may take; about 190 s on an idle machine.
 const RUN: Duration = Duration::from_secs(900);
@@ -19,11 +19,9 @@ const SLACK: &str = "5";
 /// With the report, when a check fails, or when the packages of `make test-deps` are missing.
 pub async fn run(zookeeper: SocketAddr) -> usize {
     let dir = WorkDir::new("check-harness");
-    let python = repository().join(".cache/python/bin/python");
-    assert!(python.exists(), "{} is missing: run 'make test-deps'", python.display());
     let program = programs().join("bcs-check");
     assert!(program.exists(), "{} is not built: run cargo build --workspace --bins", program.display());
-    let mut harness = command(&python, dir.path());
+    let mut harness = command(python(), dir.path());
     harness
         .args(["-B".as_ref(), Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/check_harness.py").as_os_str()])
         .args(["--binary".as_ref(), program.as_os_str()])
