@@ -33,6 +33,7 @@ pub mod messages {
 }
 
 /// The tables, made by `build.rs`.
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
 pub mod tables {
     use crate::table::{Field, Length, Message, Method, Pattern, Rules, Segment, Shape};
 

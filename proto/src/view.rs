@@ -72,7 +72,7 @@ impl<'a> View<'a> {
 /// The value behind its length.
 fn take<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], WireError> {
     let length = encoding::decode_varint(bytes)?;
-    let whole: &'a [u8] = *bytes;
+    let whole: &'a [u8] = bytes;
     let value = usize::try_from(length).ok().and_then(|length| whole.get(..length));
     let value = value.ok_or_else(|| WireError("unexpected EOF".to_owned()))?;
     bytes.advance(value.len());

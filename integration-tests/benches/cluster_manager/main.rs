@@ -77,14 +77,16 @@ async fn start_times() -> (Duration, Duration) {
 async fn measure(store: &str, service: &mut Service) {
     let address = service.daemon().address();
     let process = service.daemon().process().id();
-    for number in 0..CLUSTERS {
-        let body = json!({
+    let body = |number: usize| {
+        json!({
             "clusterName": format!("cluster {number}"), "provider": "local", "region": "r1", "vpcID": "vpc-1",
             "projectID": "p1", "businessID": "100", "environment": "prod", "engineType": "k8s", "isExclusive": true,
             "clusterType": "single", "labels": {"team": "a"}, "operators": ["op1"]
-        });
+        })
+    };
+    for number in 0..CLUSTERS {
         let path = format!("{PREFIX}/cluster/BCS-K8S-{number:05}");
-        let answer = service.client().post(&path, &body).await.unwrap().json();
+        let answer = service.client().post(&path, &body(number)).await.unwrap().json();
         assert_eq!(answer["code"], "0", "{answer}");
     }
     let one = |client: usize, number: usize| {
@@ -108,6 +110,11 @@ async fn measure(store: &str, service: &mut Service) {
         &format!("{:.0}/s", calls(&grpc, "ListCluster", Vec::new()).await),
         "≥ 2,000/s",
     );
+    let put = |client: usize, number: usize| {
+        let path = format!("{PREFIX}/cluster/BCS-K8S-{:05}", (client * 31 + number) % CLUSTERS);
+        Request::with_body("PUT", &path, &body(number).to_string())
+    };
+    row(store, "REST, UpdateCluster", &Load::run(address, CLIENTS, SECONDS, put).await.to_string(), "–");
     row(store, "RSS under load", &megabytes(service), "–");
 }
 
@@ -128,7 +135,7 @@ async fn calls(address: &str, method: &str, message: Vec<u8>) -> f64 {
             .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
             .await
             .unwrap();
-        tasks.spawn(async move { connection.await.map(|()| ()).unwrap_or_default() });
+        tasks.spawn(async move { connection.await.unwrap_or_default() });
         for _ in 0..GRPC.1 {
             let (mut sender, uri, frame) = (sender.clone(), uri.clone(), frame.clone());
             let (answers, done) = (Arc::clone(&answers), Arc::clone(&done));

@@ -61,7 +61,7 @@ async fn documents_and_indexes_are_those_of_the_original() {
             "updateTime"
         ]
     );
-    assert_eq!(stored.get_document("labels").unwrap().get_str("app.kubernetes.io/name"), Ok("x"));
+    assert_eq!(stored.get_document("labels").unwrap().get_str("app.kubernetes.io/name").unwrap(), "x");
     assert!(matches!((&stored["_id"], &stored["createTime"]), (Bson::ObjectId(_), Bson::DateTime(_))));
     let credential = documents(&database, "bcsclustermanager_clustercredential").await.remove(0);
     assert_eq!((&credential["connectMode"], &credential["clusterDomain"]), (&"direct".into(), &"".into()));
