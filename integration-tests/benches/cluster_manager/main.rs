@@ -110,7 +110,7 @@ async fn measure(store: &str, service: &mut Service) {
         &format!("{:.0}/s", calls(&grpc, "ListCluster", Vec::new()).await),
         "≥ 2,000/s",
     );
-    let put = |client: usize, number: usize| {
+    let put = move |client: usize, number: usize| {
         let path = format!("{PREFIX}/cluster/BCS-K8S-{:05}", (client * 31 + number) % CLUSTERS);
         Request::with_body("PUT", &path, &body(number).to_string())
     };

@@ -119,7 +119,7 @@ impl PythonAgent {
         let mut agent = command(python(), dir.path());
         agent.arg("-B").arg(tool("tunnel_agent.py"));
         agent.args(["--url", &url, "--cluster-id", cluster, "--target", &target.to_string(), "--token", "t"]);
-        agent.args(["--user-token", "agent-user-token", "--ready-file".as_ref() as &str]).arg(&ready);
+        agent.args(["--user-token", "agent-user-token", "--ready-file"]).arg(&ready);
         let process = Process::spawn("tunnel_agent.py", agent, dir.path());
         eventually("the agent has its session", SOON, async || ready.exists()).await;
         Self { _process: process, _dir: dir }

@@ -76,8 +76,7 @@ impl Kube {
     ) -> Result<(), KubeError> {
         let client = self.client(cluster).await?;
         let name = &quota.namespace;
-        let metadata =
-            if labels.is_empty() { json!({"name": name}) } else { json!({"name": name, "labels": labels}) };
+        let metadata = if labels.is_empty() { json!({"name": name}) } else { json!({"name": name, "labels": labels}) };
         let namespace = json!({"kind": "Namespace", "apiVersion": "v1", "metadata": metadata});
         let created = client.call(Method::POST, "/api/v1/namespaces", Some(&namespace)).await;
         created.map_err(|error| prefixed(&format!("failed to create to cluster {cluster}, err "), error))?;
