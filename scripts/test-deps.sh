@@ -38,6 +38,7 @@ need openssl openssl
 need curl curl
 # The console is tested in a real browser.
 need chromium chromium
+need kubernetes-client kubectl
 need default-jre-headless java
 need libzookeeper-java /usr/share/java/zookeeper.jar
 need libslf4j-java /usr/share/java/slf4j-simple.jar

@@ -89,7 +89,7 @@ async fn the_overview_and_the_routes_are_those_of_the_services() {
     let overview = server.call(Method::GET, "/console/overview", &server.token, &Value::Null).await.json();
     let services = overview["services"].as_array().unwrap();
     let names: Vec<_> = services.iter().map(|service| service["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["bcs-storage", "bcs-user-manager"]);
+    assert_eq!(names, ["bcs-storage", "bcs-user-manager", "bcs-cluster-manager"]);
     assert!(services.iter().all(|service| service["address"].is_string() && service["certificate"].is_null()));
 
     let storage = server.client.get("/console/openapi/bcs-storage").await.unwrap().json();

@@ -20,7 +20,16 @@ pub struct Server {
 
 impl Server {
     pub async fn start() -> Self {
-        let ports = ["console", "storage", "storage-metric", "user-manager", "user-manager-metric"];
+        let ports = [
+            "console",
+            "storage",
+            "storage-metric",
+            "user-manager",
+            "user-manager-metric",
+            "cluster-manager",
+            "cluster-manager-grpc",
+            "cluster-manager-metric",
+        ];
         let flags = ports.map(|port| format!("--{port}-port=${{{port}}}"));
         let flags: Vec<_> = ["server", "--data-dir=data"].into_iter().chain(flags.iter().map(String::as_str)).collect();
         let service = ServiceSpec::new("bcs").ports(&ports).args(&flags).start().await;

@@ -33,6 +33,8 @@ enum ServerError {
     Storage(#[source] bcs_storage::StartError),
     #[error("bcs-user-manager cannot start")]
     UserManager(#[source] bcs_user_manager::StartError),
+    #[error("bcs-cluster-manager cannot start")]
+    ClusterManager(#[source] bcs_cluster_manager::StartError),
     #[error("bcs-check cannot start")]
     Check(#[source] bcs_check::StartError),
     #[error("the console cannot listen on {address}")]
@@ -43,6 +45,7 @@ enum ServerError {
 pub fn run(args: &ServerArgs, stdout: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let storage = storage_options(args)?;
     let user_manager = user_manager_options(args)?;
+    let cluster_manager = cluster_manager_options(args)?;
     let check = check_options(args)?;
     let log = LogOptions { logtostderr: true, v: args.verbosity, ..storage.log.clone() };
     let _log = logs::init("bcs", &log)?;
@@ -52,7 +55,7 @@ pub fn run(args: &ServerArgs, stdout: &mut impl Write) -> Result<(), Box<dyn Err
     runtime.block_on(async {
         let shutdown = Shutdown::new();
         shutdown.listen_to_signals()?;
-        let served = serve(args, &storage, &user_manager, check.as_ref(), &shutdown, stdout).await;
+        let served = serve(args, &storage, &user_manager, &cluster_manager, check.as_ref(), &shutdown, stdout).await;
         if !shutdown.drain(STOP_LIMIT).await {
             tracing::warn!("stopped before everything was done");
         }
@@ -64,6 +67,7 @@ async fn serve(
     args: &ServerArgs,
     storage: &bcs_storage::Options,
     user_manager: &bcs_user_manager::Options,
+    cluster_manager: &bcs_cluster_manager::Options,
     check: Option<&bcs_check::Options>,
     shutdown: &Shutdown,
     stdout: &mut impl Write,
@@ -75,6 +79,9 @@ async fn serve(
         .map_err(ServerError::Storage)?;
     let user_manager =
         bcs_user_manager::start(user_manager, Some(&registry), shutdown).await.map_err(ServerError::UserManager)?;
+    let cluster_manager = bcs_cluster_manager::start(cluster_manager, Some(&registry), shutdown)
+        .await
+        .map_err(ServerError::ClusterManager)?;
     let check = match check {
         Some(options) => Some(bcs_check::start(options, shutdown).await.map_err(ServerError::Check)?),
         None => None,
@@ -82,6 +89,7 @@ async fn serve(
     let mut services = vec![
         service_at("bcs-storage", Some(storage.address), storage.metric_address),
         service_at("bcs-user-manager", user_manager.insecure_address, user_manager.metric_address),
+        service_at("bcs-cluster-manager", Some(cluster_manager.http_address), cluster_manager.metric_address),
     ];
     services.extend(check.as_ref().map(|check| service_at("bcs-check", None, check.metric_address)));
     let admin = user_manager.admin_token.as_ref();
@@ -150,6 +158,22 @@ fn user_manager_options(args: &ServerArgs) -> Result<bcs_user_manager::Options, 
     Ok(options)
 }
 
+/// The embedded store, and no other instances.
+fn cluster_manager_options(args: &ServerArgs) -> Result<bcs_cluster_manager::Options, ServerError> {
+    let flags = [
+        "bcs-cluster-manager".to_owned(),
+        format!("-address={}", args.address),
+        format!("-port={}", args.cluster_manager_grpc_port),
+        format!("-httpport={}", args.cluster_manager_port),
+        format!("-metricport={}", args.cluster_manager_metric_port),
+        "-mongo_address=".to_owned(),
+    ];
+    let failed = |exit: config::Exit| ServerError::Options { program: "bcs-cluster-manager", reason: exit.stderr };
+    let mut options = bcs_cluster_manager::Options::load(flags.into_iter().map(OsString::from)).map_err(failed)?;
+    options.data_dir.clone_from(&args.data_dir);
+    Ok(options)
+}
+
 /// Only with a Mesos cluster. Its ZooKeeper is also the one to register in: there is no other.
 fn check_options(args: &ServerArgs) -> Result<Option<bcs_check::Options>, ServerError> {
     let (Some(servers), Some(cluster)) = (&args.mesos_zookeeper, &args.cluster) else { return Ok(None) };
@@ -215,6 +239,9 @@ mod tests {
             storage_metric_port: 0,
             user_manager_port: 8089,
             user_manager_metric_port: 0,
+            cluster_manager_port: 8080,
+            cluster_manager_grpc_port: 8081,
+            cluster_manager_metric_port: 0,
             mesos_zookeeper: None,
             cluster: None,
             console_port: 0,
@@ -236,6 +263,13 @@ mod tests {
         let options = user_manager_options(&args()).unwrap();
         assert!(options.embedded && options.mysql_dsn.is_empty());
         assert_eq!((options.service.insecure_address.as_str(), options.service.insecure_port), ("127.0.0.1", 8089));
+    }
+
+    #[test]
+    fn cluster_manager_is_embedded_too() {
+        let options = cluster_manager_options(&args()).unwrap();
+        assert!(options.embedded && options.etcd_endpoints.is_empty());
+        assert_eq!((options.http_port, options.port, options.data_dir.as_path()), (8080, 8081, Path::new("somewhere")));
     }
 
     #[test]
