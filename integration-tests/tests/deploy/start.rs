@@ -228,16 +228,15 @@ async fn user_manager_serves_as_the_chart_starts_it() {
     service.stops_within(GRACE).await;
 }
 
-#[test]
-fn user_manager_says_what_the_defaults_of_the_chart_lack() {
-    let mut env = with("bcs-user-manager", &[("bcsEtcdFeature", "false"), ("serverCertFile", ""), ("bcsZkHost", "")]);
-    env.insert("log_dir".to_owned(), "logs".to_owned());
-    let tree = Tree::new("bcs-user-manager");
-    let output = tree.run(&env, &["-f", "bcs-user-manager.json"]);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("bootstrap_users[0].token") && stderr.contains("the token is empty"), "{stderr}");
-    assert!(!stderr.contains("panic"), "{stderr}");
+#[tokio::test]
+async fn user_manager_says_what_the_defaults_of_the_chart_lack() {
+    let env = with("bcs-user-manager", &[("bcsEtcdFeature", "false"), ("serverCertFile", ""), ("bcsZkHost", "")]);
+    let ports = ["bcsUserManagerInsecurePort", "bcsUserManagerMetricPort"];
+    let mut service = Started::new("bcs-user-manager", &env, &ports).await;
+    let log = service.log();
+    assert!(log.contains("user [admin] is not created: key \"bootstrap_users[0].token\" is empty"), "{log}");
+    assert!(log.contains("database: embedded SQLite") && !log.contains("panic"), "{log}");
+    service.stops_within(GRACE).await;
 }
 
 #[test]
