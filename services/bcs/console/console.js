@@ -493,7 +493,7 @@ async function apiPage(_, signal) {
   const documents = [];
   for (const { name } of overview.services) {
     const response = await call(`/console/openapi/${part(name)}`, { signal });
-    if (response.ok) documents.push(await response.json());
+    if (response.status === 200) documents.push(await response.json());
   }
   const draw = () => {
     const text = filter.value.trim().toLowerCase();

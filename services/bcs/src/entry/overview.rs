@@ -45,14 +45,18 @@ pub async fn answer(client: &Client, inspector: &Inspector, services: &[ServiceA
     }
 }
 
-/// The OpenAPI document of a service.
+/// The OpenAPI document of a service; no content if it has none.
 pub async fn routes(client: &Client, services: &[ServiceAt], name: &str) -> Response<Body> {
     let Some(metrics) = services.iter().find(|service| service.name == name).and_then(|service| service.metrics) else {
         return page_not_found();
     };
     match client.get(metrics, "/openapi.json").await {
         Ok((StatusCode::OK, document)) => json_response(document),
-        Ok(_) => page_not_found(),
+        Ok(_) => {
+            let mut nothing = Response::new(Body::empty());
+            *nothing.status_mut() = StatusCode::NO_CONTENT;
+            nothing
+        }
         Err(_) => access::answer(StatusCode::BAD_GATEWAY, "the service does not answer"),
     }
 }
