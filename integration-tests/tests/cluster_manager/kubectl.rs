@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
-use crate::support::{PythonAgent, start};
+use crate::support::{FakeKube, PythonAgent, start};
 
 const CLUSTER: &str = "BCS-K8S-00001";
 
@@ -127,6 +127,17 @@ async fn objects_are_created_listed_and_deleted() {
     let missing = kubectl(&service, &home, &["get", "configmap", "settings"]).await;
     assert!(!missing.status.success());
     assert!(String::from_utf8_lossy(&missing.stderr).contains("not found"));
+}
+
+#[tokio::test]
+async fn raw_requests_stream() {
+    let config = json!({});
+    let (service, kube) = tokio::join!(start(&config), FakeKube::start());
+    let _agent = PythonAgent::start(&service, CLUSTER, kube.address()).await;
+    let home = WorkDir::new("kubectl");
+    let events = text(&kubectl(&service, &home, &["get", "--raw", "/watch?n=3&ms=20"]).await);
+    let numbers: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(numbers, [json!({"n": 1}), json!({"n": 2}), json!({"n": 3})]);
 }
 
 #[tokio::test]
