@@ -1,11 +1,10 @@
 //! Granting and revoking roles (user-manager.md 6.5).
 
-use bcs_sql::{Database, Row, SqlError, Transaction};
+use bcs_sql::{Database, Row, SqlError, Transaction, fits, now};
 use serde::Serialize;
 
 use crate::answer::Failure;
-use crate::document::{Document, fits};
-use crate::users::now;
+use crate::document::Document;
 
 /// Characters of the text columns.
 const TEXT_COLUMN: usize = 255;
@@ -22,13 +21,20 @@ pub(crate) struct Permission {
 
 /// Creates the roles that are missing; existing ones stay as they are.
 pub(crate) async fn make_roles(database: &Database) -> Result<(), SqlError> {
+    let mut missing = Vec::new();
     for (name, actions) in ROLES {
         let known = "SELECT id FROM bcs_roles WHERE name = ? LIMIT 1";
-        if !database.read(known, &[name.into()]).await?.is_empty() {
-            continue;
+        if database.read(known, &[name.into()]).await?.is_empty() {
+            missing.push((name, actions));
         }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut transaction = database.begin().await?;
+    for (name, actions) in missing {
         let sql = "INSERT INTO bcs_roles (name, actions, created_at) VALUES (?, ?, ?)";
-        match database.write(sql, &[name.into(), actions.into(), now().into()]).await {
+        match transaction.write(sql, &[name.into(), actions.into(), now().into()]).await {
             // Another instance was faster.
             Err(SqlError::Duplicate { .. }) => {}
             result => {
@@ -36,7 +42,7 @@ pub(crate) async fn make_roles(database: &Database) -> Result<(), SqlError> {
             }
         }
     }
-    Ok(())
+    transaction.commit().await
 }
 
 /// An element of `spec.permissions`.
@@ -125,9 +131,9 @@ async fn apply_all(
             resource: entry.text("resource"),
             role: entry.text("role"),
         };
-        // Only granting says so in the original; revoking with an empty type took any (user-manager.md 6.5).
-        if entry.resource_type.is_empty() {
-            return Err(Failure::bad_request("resource_type is empty"));
+        let no_type = || Failure::bad_request("resource_type is empty");
+        if change == Change::Grant && entry.resource_type.is_empty() {
+            return Err(no_type());
         }
         let user = id_of(transaction, "SELECT id FROM bcs_users WHERE name = ? ORDER BY id LIMIT 1", entry.user).await;
         let user = user.map_err(|error| Failure::database(change.failed(&entry), error))?;
@@ -135,6 +141,10 @@ async fn apply_all(
         let role = id_of(transaction, "SELECT id FROM bcs_roles WHERE name = ? ORDER BY id LIMIT 1", entry.role).await;
         let role = role.map_err(|error| Failure::database(change.failed(&entry), error))?;
         let role = role.ok_or_else(|| change.no_role(&entry))?;
+        // The original, which looks for user and role first, revokes some row then.
+        if entry.resource_type.is_empty() {
+            return Err(no_type());
+        }
         for (column, value) in [("resource_type", entry.resource_type), ("resource", entry.resource)] {
             if change == Change::Grant && !fits(value, TEXT_COLUMN) {
                 let text = format!("Data too long for column '{column}'");
@@ -294,7 +304,7 @@ mod tests {
                 "failed to revoke permission of role [] from user [bob], role not exist",
             ),
             (entry("bob", "", "c", "viewer"), "resource_type is empty", "resource_type is empty"),
-            (json!("x"), "resource_type is empty", "resource_type is empty"),
+            (json!("x"), "resource_type is empty", "failed to revoke permission of user [], user not exist"),
         ] {
             for (change, want) in [(Change::Grant, grant), (Change::Revoke, revoke)] {
                 let failure = apply(&database, &body(std::slice::from_ref(&entry)), change).await.unwrap_err();
