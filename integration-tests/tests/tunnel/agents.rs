@@ -15,6 +15,7 @@ use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::service::{CONNECT, Service};
 
@@ -162,10 +163,11 @@ async fn a_reset_ends_the_session_and_its_requests() {
     let line = ChaosProxy::start(service.address);
     let agent = Agent::start(AgentOptions::new(line.address().to_string(), "c1", kube.url())).await.unwrap();
     let client = service.client();
-    let hanging = tokio::spawn(async move { client.get(&Service::path("c1", "/hang")).await.unwrap() });
+    let mut hanging = JoinSet::new();
+    hanging.spawn(async move { client.get(&Service::path("c1", "/hang")).await.unwrap() });
     eventually("the request is under way", SOON, async || kube.requests() == 1).await;
     line.cut().await;
-    let answer = hanging.await.unwrap();
+    let answer = hanging.join_next().await.unwrap().unwrap();
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.text(), "Error trying to reach service: 'tunnel disconnect'");
     assert!(!service.tunnels.has_session("c1"));

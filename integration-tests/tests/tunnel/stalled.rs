@@ -7,6 +7,7 @@ use bcs_integration_tests::wait::eventually;
 use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::proxy::World;
 use crate::service::Service;
@@ -26,18 +27,18 @@ async fn one_stalled_stream_does_not_stop_the_others() {
     // More than may lie unread: it ends with `backed up reader`.
     stalled.write_all(b"GET /chunk/400000000 HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     stalled.read_exact(&mut [0; 100]).await.unwrap();
-    let mut others = Vec::new();
+    let mut others = JoinSet::new();
     for _ in 0..99 {
         let client = world.service.client();
-        others.push(tokio::spawn(async move {
+        others.spawn(async move {
             for _ in 0..10 {
                 let answer = client.get(&Service::path("c1", "/size/20000")).await.unwrap();
                 assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, 20_000));
             }
-        }));
+        });
     }
-    for other in others {
-        other.await.unwrap();
+    while let Some(other) = others.join_next().await {
+        other.unwrap();
     }
     eventually("the stalled download is given up", Duration::from_secs(60), async || source.open() == 0).await;
     let error = stalled.read_to_end(&mut Vec::new()).await.unwrap_err();
