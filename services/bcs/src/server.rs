@@ -30,6 +30,8 @@ enum ServerError {
     Storage(#[source] bcs_storage::StartError),
     #[error("bcs-user-manager cannot start")]
     UserManager(#[source] bcs_user_manager::StartError),
+    #[error("bcs-cluster-manager cannot start")]
+    ClusterManager(#[source] bcs_cluster_manager::StartError),
     #[error("bcs-check cannot start")]
     Check(#[source] bcs_check::StartError),
 }
@@ -38,6 +40,7 @@ enum ServerError {
 pub fn run(args: &ServerArgs, stdout: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let storage = storage_options(args)?;
     let user_manager = user_manager_options(args)?;
+    let cluster_manager = cluster_manager_options(args)?;
     let check = check_options(args)?;
     let log = LogOptions { logtostderr: true, v: args.verbosity, ..storage.log.clone() };
     let _log = logs::init("bcs", &log)?;
@@ -45,7 +48,7 @@ pub fn run(args: &ServerArgs, stdout: &mut impl Write) -> Result<(), Box<dyn Err
     runtime.block_on(async {
         let shutdown = Shutdown::new();
         shutdown.listen_to_signals()?;
-        let served = serve(args, &storage, &user_manager, check.as_ref(), &shutdown, stdout).await;
+        let served = serve(args, &storage, &user_manager, &cluster_manager, check.as_ref(), &shutdown, stdout).await;
         if !shutdown.drain(STOP_LIMIT).await {
             tracing::warn!("stopped before everything was done");
         }
@@ -57,6 +60,7 @@ async fn serve(
     args: &ServerArgs,
     storage: &bcs_storage::Options,
     user_manager: &bcs_user_manager::Options,
+    cluster_manager: &bcs_cluster_manager::Options,
     check: Option<&bcs_check::Options>,
     shutdown: &Shutdown,
     stdout: &mut impl Write,
@@ -68,6 +72,9 @@ async fn serve(
         .map_err(ServerError::Storage)?;
     let user_manager =
         bcs_user_manager::start(user_manager, Some(&registry), shutdown).await.map_err(ServerError::UserManager)?;
+    let cluster_manager = bcs_cluster_manager::start(cluster_manager, Some(&registry), shutdown)
+        .await
+        .map_err(ServerError::ClusterManager)?;
     let check = match check {
         Some(options) => Some(bcs_check::start(options, shutdown).await.map_err(ServerError::Check)?),
         None => None,
@@ -78,6 +85,11 @@ async fn serve(
             name: "bcs-user-manager",
             address: user_manager.insecure_address,
             metrics: user_manager.metric_address,
+        },
+        ServiceAt {
+            name: "bcs-cluster-manager",
+            address: Some(cluster_manager.http_address),
+            metrics: cluster_manager.metric_address,
         },
     ];
     services.extend(check.as_ref().map(|check| ServiceAt {
@@ -124,6 +136,22 @@ fn user_manager_options(args: &ServerArgs) -> Result<bcs_user_manager::Options, 
     Ok(options)
 }
 
+/// The embedded store, and no other instances.
+fn cluster_manager_options(args: &ServerArgs) -> Result<bcs_cluster_manager::Options, ServerError> {
+    let flags = [
+        "bcs-cluster-manager".to_owned(),
+        format!("-address={}", args.address),
+        format!("-port={}", args.cluster_manager_grpc_port),
+        format!("-httpport={}", args.cluster_manager_port),
+        format!("-metricport={}", args.cluster_manager_metric_port),
+        "-mongo_address=".to_owned(),
+    ];
+    let failed = |exit: config::Exit| ServerError::Options { program: "bcs-cluster-manager", reason: exit.stderr };
+    let mut options = bcs_cluster_manager::Options::load(flags.into_iter().map(OsString::from)).map_err(failed)?;
+    options.data_dir.clone_from(&args.data_dir);
+    Ok(options)
+}
+
 /// Only with a Mesos cluster. Its ZooKeeper is also the one to register in: there is no other.
 fn check_options(args: &ServerArgs) -> Result<Option<bcs_check::Options>, ServerError> {
     let (Some(servers), Some(cluster)) = (&args.mesos_zookeeper, &args.cluster) else { return Ok(None) };
@@ -146,7 +174,7 @@ struct ServiceAt {
 
 impl fmt::Display for ServiceAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  {:<17}", self.name)?;
+        write!(f, "  {:<20}", self.name)?;
         if let Some(address) = self.address {
             write!(f, " http://{address}")?;
         }
@@ -191,6 +219,9 @@ mod tests {
             storage_metric_port: 0,
             user_manager_port: 8089,
             user_manager_metric_port: 0,
+            cluster_manager_port: 8080,
+            cluster_manager_grpc_port: 8081,
+            cluster_manager_metric_port: 0,
             mesos_zookeeper: None,
             cluster: None,
             check_metric_port: 43001,
@@ -214,6 +245,13 @@ mod tests {
     }
 
     #[test]
+    fn cluster_manager_is_embedded_too() {
+        let options = cluster_manager_options(&args()).unwrap();
+        assert!(options.embedded && options.etcd_endpoints.is_empty());
+        assert_eq!((options.http_port, options.port, options.data_dir.as_path()), (8080, 8081, Path::new("somewhere")));
+    }
+
+    #[test]
     fn check_runs_only_with_a_mesos_cluster() {
         assert!(check_options(&args()).unwrap().is_none());
         let cluster = Some("BCS-MESOS-10001".to_owned());
@@ -230,7 +268,7 @@ mod tests {
         let token = |is_new| AdminToken { token: "t0ken".into(), file: "data/admin-token".into(), is_new };
         let text = greeting(Path::new("data"), &[storage], address, Some(&token(true)));
         assert!(
-            text.starts_with("BCS is running, its data is in data.\n  bcs-storage       http://127.0.0.1:50024\n\n")
+            text.starts_with("BCS is running, its data is in data.\n  bcs-storage          http://127.0.0.1:50024\n\n")
         );
         assert!(text.contains(
             "curl -X PUT -d '{\"data\":{\"kind\":\"Pod\",\"metadata\":{\"name\":\"hello\"}}}' http://127.0.0.1:50024/"
