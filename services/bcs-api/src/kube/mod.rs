@@ -132,14 +132,15 @@ impl KubeProxy {
             })?;
             return Ok(Channel { upstream, token: tunnel.user_token, tunnel: Some(tunnel.server_address) });
         }
-        let direct = credentials.filter(|credentials| !credentials.server_addresses.is_empty()).ok_or_else(|| {
+        let access = credentials.map(|credentials| credentials.access);
+        let access = access.filter(|access| !access.server_addresses.is_empty()).ok_or_else(|| {
             let text = "cluster has no credentials or its apiserver addresses field is empty";
             KubeError::NoChannel(format!("error when creating proxy channel: {text}"))
         })?;
         let direct = Direct {
-            server_addresses: direct.server_addresses,
-            ca_cert_data: direct.ca_cert_data,
-            user_token: direct.user_token,
+            server_addresses: access.server_addresses,
+            ca_cert_data: access.ca_cert_data,
+            user_token: access.user_token,
         };
         self.direct(&format!("direct/{}", cluster.id), &direct)
     }
