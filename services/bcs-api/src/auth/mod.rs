@@ -1,7 +1,7 @@
 //! Who calls, and what the caller may do (api.md 9).
 //!
-//! * [`Authenticator`]: user tokens and access tokens of the PaaS, for `/rest` and the kube proxy
-//! * [`BkiamFilter`]: what `/bcsapi/v4` lets pass
+//! * [`Users`]: user tokens and access tokens of the PaaS, for `/rest` and the kube proxy
+//! * [`V4Filter`]: what `/bcsapi/v4` lets pass
 
 mod bkiam;
 mod header;
@@ -9,7 +9,7 @@ mod http_client;
 mod paas;
 mod users;
 
-pub(crate) use bkiam::{BkiamFilter, FilterError};
+pub(crate) use bkiam::{FilterError, V4Filter};
 pub(crate) use http_client::{CallError, HttpClient};
 pub(crate) use paas::Paas;
-pub(crate) use users::{Authenticator, Caller, Denied};
+pub(crate) use users::{Caller, Refusal, Users};

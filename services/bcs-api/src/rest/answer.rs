@@ -1,5 +1,7 @@
 //! What the REST API answers: JSON indented by one blank, errors as `{code_name, message}` (api.md 10).
 
+use std::sync::Arc;
+
 use bcs_common::http::Body;
 use bcs_common::http::code::{self, Code};
 use bcs_common::http::envelope::json_response;
@@ -9,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
-use crate::auth::Denied;
+use crate::auth::Refusal;
 
 /// What a handler gives back.
 pub(super) type Answer = Result<Response<Body>, Failure>;
@@ -45,7 +47,7 @@ pub(super) struct Failure {
     /// `message` in the body.
     pub message: String,
     /// What went wrong in the database, for the log.
-    pub cause: Option<SqlError>,
+    pub cause: Option<Arc<SqlError>>,
 }
 
 impl Failure {
@@ -75,7 +77,8 @@ impl Failure {
     }
 
     /// The database did not do what `specific` is about. An outage is always 503 and says so.
-    pub fn of_sql(error: SqlError, specific: impl FnOnce(&SqlError) -> Self) -> Self {
+    pub fn of_sql(error: impl Into<Arc<SqlError>>, specific: impl FnOnce(&SqlError) -> Self) -> Self {
+        let error = error.into();
         if error.is_outage() {
             return error.into();
         }
@@ -85,8 +88,8 @@ impl Failure {
 }
 
 /// The read of something that the request needs failed: 503 during an outage, else 500.
-impl From<SqlError> for Failure {
-    fn from(error: SqlError) -> Self {
+impl From<Arc<SqlError>> for Failure {
+    fn from(error: Arc<SqlError>) -> Self {
         let (status, code_name) = match error.is_outage() {
             true => (StatusCode::SERVICE_UNAVAILABLE, "DATABASE_UNAVAILABLE"),
             false => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_DB_ERROR"),
@@ -96,11 +99,17 @@ impl From<SqlError> for Failure {
     }
 }
 
-impl From<Denied> for Failure {
-    fn from(denied: Denied) -> Self {
-        match denied {
-            Denied::Anonymous | Denied::Expired { .. } => Self::unauthorized(),
-            Denied::Unavailable(error) => error.into(),
+impl From<SqlError> for Failure {
+    fn from(error: SqlError) -> Self {
+        Arc::new(error).into()
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Anonymous | Refusal::Expired { .. } => Self::unauthorized(),
+            Refusal::Unavailable(error) => error.into(),
         }
     }
 }
@@ -142,7 +151,7 @@ mod tests {
         let outage = || SqlError::Busy(Duration::from_secs(1));
         for failure in [
             Failure::from(outage()),
-            Failure::from(Denied::Unavailable(outage())),
+            Failure::from(Refusal::Unavailable(Arc::new(outage()))),
             Failure::of_sql(outage(), |_| Failure::bad_request("X", "no")),
         ] {
             assert_eq!((failure.status.as_u16(), failure.code_name), (503, "DATABASE_UNAVAILABLE"));

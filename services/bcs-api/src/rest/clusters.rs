@@ -18,7 +18,7 @@ const IDENTIFIER_RANDOM: usize = 16;
 
 /// `POST /clusters`
 pub(super) async fn create_plain(rest: Shared, mut request: Request) -> Answer {
-    let creator_id = request.caller()?.user.id;
+    let creator_id = request.caller()?.id;
     let document = request.document().await?;
     let id = format!("plain-{}", validate::cluster_id(&document)?);
     let identifier = identifier(&id);
@@ -38,7 +38,7 @@ pub(super) async fn create_plain(rest: Shared, mut request: Request) -> Answer {
 
 /// `POST /clusters/bcs`
 pub(super) async fn create_bcs(rest: Shared, mut request: Request) -> Answer {
-    let creator_id = request.caller()?.user.id;
+    let creator_id = request.caller()?.id;
     let document = request.document().await?;
     let source_id = validate::cluster_id(&document)?;
     let project_id = validate::required(&document, "project_id")?;
@@ -117,7 +117,7 @@ pub(super) async fn query_by_id(rest: Shared, request: Request) -> Answer {
 pub(super) async fn query_by_cluster_id(rest: Shared, request: Request) -> Answer {
     let query = request.query();
     let cluster_id = validate::non_empty(query.get("cluster_id").unwrap_or_default(), "cluster_id")?;
-    match rest.store.cluster_by_bcs_id(cluster_id).await? {
+    match rest.store.cluster_of_bcs_id(cluster_id).await? {
         Some(cluster) => success(&objects::Cluster::from(&cluster)),
         None => {
             let text = format!("cluster with cluster_id={cluster_id} not found");

@@ -18,7 +18,7 @@ pub(super) async fn report(rest: Shared, mut request: Request) -> Answer {
         user_token: validate::required(&document, "user_token")?.to_owned(),
         cluster_domain: String::new(),
     };
-    let known = rest.store.register_token(request.param("cluster_id")).await?.ok_or_else(|| {
+    let known = rest.store.find_register_token(request.param("cluster_id")).await?.ok_or_else(|| {
         Failure::bad_request("RTOKEN_NOT_FOUND", "no valid register token found for cluster")
     })?;
     if !token::same(&known.token, given) {
@@ -52,9 +52,9 @@ pub(super) async fn for_client(rest: Shared, request: Request) -> Answer {
     let ca = match rest.store.credentials(&cluster.id).await? {
         Some(credentials) => credentials.access.ca_cert_data,
         // A cluster that is only reached through its tunnel (quirk Q14).
-        None => rest.store.ws_credentials(&cluster.id).await?.ok_or_else(not_found)?.ca_cert_data,
+        None => rest.store.tunnel_credentials(&cluster.id).await?.ok_or_else(not_found)?.ca_cert_data,
     };
-    let token = rest.store.get_or_create_token(caller.user.id, caller.kind).await.map_err(users::no_token)?;
+    let token = rest.store.get_or_create_token(caller.id, caller.kind).await.map_err(users::no_token)?;
     success(&objects::ClientCredentials {
         cluster_id: &cluster.id,
         server_address_path: format!("/tunnels/clusters/{}/", cluster.identifier),

@@ -25,7 +25,7 @@ use http::{Method, Response, StatusCode};
 use tracing::{debug, error};
 
 use self::answer::{Answer, Failure};
-use crate::auth::{Authenticator, Caller};
+use crate::auth::{Caller, Users};
 use crate::metrics::{ApiMetrics, Outcome, RequestType, method_label};
 use crate::store::{Cluster, Store};
 
@@ -39,7 +39,7 @@ const MAX_BODY: usize = 8 << 20;
 /// What the handlers work with.
 pub(crate) struct Rest {
     pub store: Store,
-    pub authenticator: Authenticator,
+    pub users: Users,
     /// None: no account is configured.
     pub tke: Option<TkeClient>,
     pub metrics: ApiMetrics,
@@ -203,9 +203,9 @@ async fn admit(rest: &Rest, call: &Call, access: Access) -> Result<(Option<Calle
     let headers = &call.parts.headers;
     let caller = match access {
         Access::Open => return Ok((None, None)),
-        Access::Super => return Ok((Some(rest.authenticator.super_user(headers).await?), None)),
+        Access::Super => return Ok((Some(rest.users.super_user(headers).await?), None)),
         Access::User | Access::Cluster | Access::Owner => {
-            rest.authenticator.user(headers, &Query::of(&call.parts.uri)).await?
+            rest.users.user(headers, &Query::of(&call.parts.uri)).await?
         }
     };
     if access == Access::User {
@@ -213,7 +213,7 @@ async fn admit(rest: &Rest, call: &Call, access: Access) -> Result<(Option<Calle
     }
     let id = call.params.get("cluster_id");
     let cluster = rest.store.cluster(id).await?.ok_or_else(|| no_such_cluster(id))?;
-    let is_owner = caller.user.is_super_user || caller.user.id == cluster.creator_id;
+    let is_owner = caller.is_super_user || caller.id == cluster.creator_id;
     if access == Access::Owner && !is_owner {
         return Err(Failure::unauthorized());
     }

@@ -10,7 +10,7 @@ use super::{Request, Shared};
 
 /// `GET /clusters/{cluster_id}/register_tokens`
 pub(super) async fn list(rest: Shared, request: Request) -> Answer {
-    match rest.store.register_token(&request.cluster()?.id).await? {
+    match rest.store.find_register_token(&request.cluster()?.id).await? {
         Some(token) => success(&[RegisterToken::from(&token)]),
         None => Err(Failure::bad_request("RTOKEN_NOT_FOUND", "register token not found")),
     }

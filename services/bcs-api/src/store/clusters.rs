@@ -69,7 +69,7 @@ macro_rules! select_clusters {
 }
 
 impl Cluster {
-    fn of(row: &Row) -> Result<Self, SqlError> {
+    pub(super) fn of(row: &Row) -> Result<Self, SqlError> {
         Ok(Self {
             id: row.text(0)?,
             provider: row.uint(1)?,
@@ -115,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn cluster_by_bcs_id(&self, source_cluster_id: &str) -> Result<Option<Cluster>, SqlError> {
+    pub async fn cluster_of_bcs_id(&self, source_cluster_id: &str) -> Result<Option<Cluster>, SqlError> {
         if source_cluster_id.is_empty() {
             return Ok(None);
         }

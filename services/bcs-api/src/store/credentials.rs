@@ -33,6 +33,24 @@ pub struct Credentials {
     pub updated_at: Time,
 }
 
+impl Credentials {
+    /// From eight columns of a row.
+    pub(super) fn of(row: &Row, first: usize) -> Result<Self, SqlError> {
+        Ok(Self {
+            id: row.uint(first)?,
+            cluster_id: row.text(first + 1)?,
+            access: Access {
+                server_addresses: row.text(first + 2)?,
+                ca_cert_data: row.text(first + 3)?,
+                user_token: row.text(first + 4)?,
+                cluster_domain: row.text(first + 5)?,
+            },
+            created_at: Time(row.time(first + 6)?),
+            updated_at: Time(row.time(first + 7)?),
+        })
+    }
+}
+
 impl Access {
     /// Refuses what the columns cannot hold.
     ///
@@ -59,21 +77,7 @@ impl Store {
         }
         let sql = "SELECT id, cluster_id, server_addresses, ca_cert_data, user_token, cluster_domain, created_at, \
                    updated_at FROM cluster_credentials WHERE cluster_id = ? ORDER BY id LIMIT 1";
-        let credentials = |row: &Row| {
-            Ok(Credentials {
-                id: row.uint(0)?,
-                cluster_id: row.text(1)?,
-                access: Access {
-                    server_addresses: row.text(2)?,
-                    ca_cert_data: row.text(3)?,
-                    user_token: row.text(4)?,
-                    cluster_domain: row.text(5)?,
-                },
-                created_at: Time(row.time(6)?),
-                updated_at: Time(row.time(7)?),
-            })
-        };
-        self.database.read(sql, &[cluster_id.into()]).await?.first().map(credentials).transpose()
+        self.database.read(sql, &[cluster_id.into()]).await?.first().map(|row| Credentials::of(row, 0)).transpose()
     }
 
     /// Makes or replaces the credentials of a cluster.
@@ -108,6 +112,8 @@ impl Store {
             now.into(),
             now.into(),
         ];
-        self.database.write(sql, &params).await.map(|_| ())
+        let written = self.database.write(sql, &params).await;
+        self.kube_targets.clear();
+        written.map(|_| ())
     }
 }

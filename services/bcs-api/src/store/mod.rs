@@ -9,6 +9,7 @@ mod clusters;
 mod columns;
 mod credentials;
 mod external_users;
+mod kube_targets;
 mod permissions;
 mod register_tokens;
 mod schema;
@@ -16,25 +17,31 @@ mod subnets;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tokens;
+mod tunnel_credentials;
 mod users;
-mod ws_credentials;
+
+use std::sync::Arc;
 
 use bcs_sql::Database;
 use bcs_sql::schema::{SchemaError, make_tables};
+
+use kube_targets::KubeTargets;
 
 pub use cluster_infos::{ClusterInfo, ClusterType};
 pub use clusters::{Cluster, NewCluster, Provider};
 pub use columns::TooLong;
 pub use credentials::{Access, Credentials};
+pub use kube_targets::KubeTarget;
 pub use register_tokens::RegisterToken;
 pub use tokens::{TokenKind, UserToken};
-pub use users::{Holder, NAME_COLUMN, User};
-pub use ws_credentials::WsCredentials;
+pub use tunnel_credentials::TunnelCredentials;
+pub use users::{Holder, NAME_COLUMN, TOKEN_COLUMN, User};
 
 /// The database of bcs-api. Clones share its connections.
 #[derive(Clone)]
 pub struct Store {
     database: Database,
+    kube_targets: Arc<KubeTargets>,
 }
 
 impl Store {
@@ -44,7 +51,7 @@ impl Store {
     /// The tables cannot be made.
     pub async fn open(database: Database) -> Result<Self, SchemaError> {
         make_tables(&database, schema::TABLES).await?;
-        Ok(Self { database })
+        Ok(Self { database, kube_targets: Arc::default() })
     }
 
     /// The database itself, for the pool of CIDRs and for a look at its health.

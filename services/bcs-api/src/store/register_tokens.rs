@@ -23,7 +23,7 @@ impl Store {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn register_token(&self, cluster_id: &str) -> Result<Option<RegisterToken>, SqlError> {
+    pub async fn find_register_token(&self, cluster_id: &str) -> Result<Option<RegisterToken>, SqlError> {
         if cluster_id.is_empty() {
             return Ok(None);
         }
@@ -52,12 +52,11 @@ impl Store {
         Ok(RegisterToken { id, cluster_id: cluster_id.to_owned(), token, created_at: self.database.show(created_at) })
     }
 
-    /// Whether a register token is that of a cluster.
+    /// The text of the register token of a cluster, to compare with [`token::same`].
     ///
     /// # Errors
     /// The database failed.
-    pub async fn is_register_token(&self, cluster_id: &str, given: &str) -> Result<bool, SqlError> {
-        let known = self.register_token(cluster_id).await?;
-        Ok(!given.is_empty() && known.is_some_and(|known| token::same(&known.token, given)))
+    pub async fn register_token(&self, cluster_id: &str) -> Result<Option<String>, SqlError> {
+        Ok(self.find_register_token(cluster_id).await?.map(|found| found.token))
     }
 }

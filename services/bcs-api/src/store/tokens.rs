@@ -19,7 +19,7 @@ impl TokenKind {
     pub const KUBECONFIG_PLAIN: Self = Self(3);
 
     /// When a token made or extended at `now` ends.
-    fn end(self, now: DateTime<Utc>) -> DateTime<Utc> {
+    pub(super) fn end(self, now: DateTime<Utc>) -> DateTime<Utc> {
         let life = if self == Self::KUBECONFIG_FOR_PAAS { Duration::hours(24) } else { Duration::days(10 * 365) };
         now.checked_add_signed(life).unwrap_or(now)
     }
@@ -66,24 +66,24 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn get_or_create_token(&self, user_id: u32, kind: TokenKind) -> Result<UserToken, SqlError> {
-        self.get_or_create_token_with(user_id, kind, || token::generate(USER_TOKEN)).await
+        match self.token(user_id, kind).await? {
+            Some(token) if kind != TokenKind::KUBECONFIG_FOR_PAAS => Ok(token),
+            Some(token) => self.extend_token(token).await,
+            None => self.insert_token(user_id, kind, token::generate(USER_TOKEN)).await,
+        }
     }
 
-    /// The same with a value of the caller's for a new token.
+    /// Gives a user a token with a value of the caller's, instead of the one of that kind it has.
     ///
     /// # Errors
     /// The database failed; [`SqlError::Duplicate`]: another token has that value.
-    pub async fn get_or_create_token_with(
-        &self,
-        user_id: u32,
-        kind: TokenKind,
-        value: impl Fn() -> String,
-    ) -> Result<UserToken, SqlError> {
-        match self.token(user_id, kind).await? {
-            Some(token) if kind != TokenKind::KUBECONFIG_FOR_PAAS => Ok(token),
-            Some(token) => self.extend_token(token, value).await,
-            None => self.insert_token(user_id, kind, value()).await,
-        }
+    pub async fn set_token(&self, user_id: u32, kind: TokenKind, value: &str) -> Result<(), SqlError> {
+        let Some(token) = self.token(user_id, kind).await? else {
+            return self.insert_token(user_id, kind, value.to_owned()).await.map(|_| ());
+        };
+        let end = kind.end(now());
+        let sql = "UPDATE user_tokens SET value = ?, expires_at = ? WHERE id = ?";
+        self.database.write(sql, &[value.into(), end.into(), token.id.into()]).await.map(|_| ())
     }
 
     /// The first token of a user and kind.
@@ -93,9 +93,9 @@ impl Store {
         self.database.read(sql, &[user_id.into(), kind.0.into()]).await?.first().map(UserToken::of).transpose()
     }
 
-    async fn extend_token(&self, token: UserToken, value: impl Fn() -> String) -> Result<UserToken, SqlError> {
+    async fn extend_token(&self, token: UserToken) -> Result<UserToken, SqlError> {
         let end = token.kind.end(now());
-        let extended = if token.is_expired() { value() } else { token.value.clone() };
+        let extended = if token.is_expired() { token::generate(USER_TOKEN) } else { token.value.clone() };
         let sql = "UPDATE user_tokens SET value = ?, expires_at = ? WHERE id = ? AND value = ?";
         let params = [(&extended).into(), end.into(), token.id.into(), (&token.value).into()];
         if self.database.write(sql, &params).await?.rows == 0 {

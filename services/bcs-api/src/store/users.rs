@@ -9,7 +9,7 @@ use super::{Store, TokenKind};
 /// Characters of the column `name`.
 pub const NAME_COLUMN: usize = 255;
 /// Characters of the column `value` of a token.
-const TOKEN_COLUMN: usize = 64;
+pub const TOKEN_COLUMN: usize = 64;
 
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +87,22 @@ impl Store {
         let params = [name.into(), u32::from(is_super_user).into(), created_at.into()];
         let id = u32::try_from(self.database.write(sql, &params).await?.id).unwrap_or_default();
         Ok(User { id, name: name.to_owned(), is_super_user, created_at: self.database.show(created_at) })
+    }
+
+    /// Makes a user with a session token, both or none.
+    ///
+    /// # Errors
+    /// [`SqlError::Duplicate`] if the name or the token is taken; else the database failed.
+    pub async fn insert_user_with_token(&self, name: &str, is_super_user: bool, token: &str) -> Result<(), SqlError> {
+        let (now, kind) = (now(), TokenKind::SESSION);
+        let mut transaction = self.database.begin().await?;
+        let sql = "INSERT INTO users (name, is_super_user, created_at) VALUES (?, ?, ?)";
+        let id = transaction.write(sql, &[name.into(), u32::from(is_super_user).into(), now.into()]).await?.id;
+        let id = u32::try_from(id).unwrap_or_default();
+        let sql = "INSERT INTO user_tokens (user_id, type, value, expires_at, created_at) VALUES (?, ?, ?, ?, ?)";
+        let params = [id.into(), kind.0.into(), token.into(), kind.end(now).into(), now.into()];
+        transaction.write(sql, &params).await?;
+        transaction.commit().await
     }
 
     /// Who holds a token, expired or not. Tokens are compared exactly, also where the database does not (quirk Q1).

@@ -9,11 +9,14 @@ mod white_list;
 
 use std::sync::Arc;
 
-use bcs_common::http::code::{self, Code};
+use bcs_common::http::Body;
+use bcs_common::http::code;
+use bcs_common::http::envelope::json_response;
 use bcs_common::secret::SecretError;
 use bcs_common::shutdown::Shutdown;
 use bcs_common::tls::TlsError;
-use http::{HeaderMap, Method};
+use http::request::Parts;
+use http::{HeaderMap, Method, Response, StatusCode};
 use thiserror::Error;
 use tracing::{debug, error};
 
@@ -61,7 +64,7 @@ pub enum FilterError {
 
 /// Why a request does not pass. `Display` is the message for the client; it repeats no token.
 #[derive(Debug, PartialEq, Eq, Error)]
-pub(crate) enum Refusal {
+enum Refusal {
     /// There is no usable token, or it cannot be found out.
     #[error("bcs auth check error: {0}")]
     Check(String),
@@ -71,12 +74,20 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// The code in the envelope.
-    pub fn code(&self) -> Code {
-        match self {
+    /// 400 with the envelope, indented by one blank.
+    fn into_response(self) -> Response<Body> {
+        let code = match self {
             Self::Check(_) => code::API_AUTH_CHECK_FAIL,
             Self::NoAuthority => code::API_AUTH_CHECK_NO_AUTHORITY,
-        }
+        };
+        let message = serde_json::Value::from(self.to_string());
+        let body = format!(
+            "{{\n \"result\": false,\n \"code\": {},\n \"message\": {message},\n \"data\": null\n}}",
+            code.value
+        );
+        let mut response = json_response(body.into());
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        response
     }
 }
 
@@ -92,7 +103,7 @@ enum Caller<'a> {
 
 /// Lets requests to `/bcsapi/v4` pass, or not. Clones share the tokens.
 #[derive(Clone)]
-pub(crate) struct BkiamFilter(Option<Arc<Inner>>);
+pub(crate) struct V4Filter(Option<Arc<Inner>>);
 
 struct Inner {
     skip_none_token: bool,
@@ -101,12 +112,12 @@ struct Inner {
     remote: Option<Remote>,
 }
 
-impl BkiamFilter {
+impl V4Filter {
     /// The filter as configured; what it does in the background ends with the shutdown.
     ///
     /// # Errors
     /// See [`FilterError`].
-    pub fn new(options: &BkiamAuthOptions, client: &HttpClient, shutdown: &Shutdown) -> Result<Self, FilterError> {
+    pub fn start(options: &BkiamAuthOptions, client: &HttpClient, shutdown: &Shutdown) -> Result<Self, FilterError> {
         if !options.auth {
             return Ok(Self(None));
         }
@@ -124,14 +135,13 @@ impl BkiamFilter {
     /// Whether a request passes; `path` is the decoded, clean one.
     ///
     /// # Errors
-    /// It does not.
-    pub async fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+    /// It does not: the answer for the client.
+    pub async fn check(&self, parts: &Parts, path: &str) -> Result<(), Response<Body>> {
         let Some(inner) = &self.0 else { return Ok(()) };
-        let outcome = inner.check(method, path, headers).await;
-        if let Err(refusal) = &outcome {
-            debug!("{method} {path} refused: {refusal}");
-        }
-        outcome
+        inner.check(&parts.method, path, &parts.headers).await.map_err(|refusal| {
+            debug!("{} {path} refused: {refusal}", parts.method);
+            refusal.into_response()
+        })
     }
 }
 

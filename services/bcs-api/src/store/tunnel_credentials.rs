@@ -2,12 +2,12 @@
 
 use bcs_sql::{Dialect, Row, SqlError, now};
 
-use super::columns::{self, TooLong, like_prefix};
+use super::columns::{self, TooLong};
 use super::Store;
 
 /// A row. Server keys are compared exactly.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct WsCredentials {
+pub struct TunnelCredentials {
     /// The key of the tunnel session: the BKE id, for drivers with `-<host:port>` behind it.
     pub server_key: String,
     /// `kube-agent`, `k8s-driver`, `mesos-driver`, as sent.
@@ -20,14 +20,15 @@ pub struct WsCredentials {
     pub user_token: String,
 }
 
-impl WsCredentials {
-    fn of(row: &Row) -> Result<Self, SqlError> {
+impl TunnelCredentials {
+    /// From five columns of a row.
+    pub(super) fn of(row: &Row, first: usize) -> Result<Self, SqlError> {
         Ok(Self {
-            server_key: row.text(0)?,
-            client_module: row.text(1)?,
-            server_address: row.text(2)?,
-            ca_cert_data: row.text(3)?,
-            user_token: row.text(4)?,
+            server_key: row.text(first)?,
+            client_module: row.text(first + 1)?,
+            server_address: row.text(first + 2)?,
+            ca_cert_data: row.text(first + 3)?,
+            user_token: row.text(first + 4)?,
         })
     }
 
@@ -51,38 +52,57 @@ impl Store {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn ws_credentials(&self, server_key: &str) -> Result<Option<WsCredentials>, SqlError> {
+    pub async fn tunnel_credentials(&self, server_key: &str) -> Result<Option<TunnelCredentials>, SqlError> {
         if server_key.is_empty() {
             return Ok(None);
         }
         let sql = "SELECT server_key, client_module, server_address, ca_cert_data, user_token \
                    FROM ws_cluster_credentials WHERE server_key = ? ORDER BY id";
         let rows = self.database.read(sql, &[server_key.into()]).await?;
-        let found: Vec<WsCredentials> = rows.iter().map(WsCredentials::of).collect::<Result<_, _>>()?;
+        let found: Vec<TunnelCredentials> = rows.iter().map(|row| TunnelCredentials::of(row, 0)).collect::<Result<_, _>>()?;
         Ok(found.into_iter().find(|found| found.server_key == server_key))
     }
 
-    /// What the drivers of a cluster told: all server keys `<cluster_id>-...`, by number of the row.
+    /// What the drivers of the first cluster that stands for a cluster of BCS told: all server keys `<BKE id>-...`, by number
+    /// of the row.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn driver_credentials(&self, cluster_id: &str) -> Result<Vec<WsCredentials>, SqlError> {
-        if cluster_id.is_empty() {
+    pub async fn driver_tunnels(&self, bcs_cluster_id: &str) -> Result<Vec<TunnelCredentials>, SqlError> {
+        if bcs_cluster_id.is_empty() {
             return Ok(Vec::new());
         }
-        let prefix = format!("{cluster_id}-");
-        let sql = "SELECT server_key, client_module, server_address, ca_cert_data, user_token \
-                   FROM ws_cluster_credentials WHERE server_key LIKE ? ESCAPE '!' ORDER BY id";
-        let rows = self.database.read(sql, &[(&like_prefix(&prefix)).into()]).await?;
-        let found: Vec<WsCredentials> = rows.iter().map(WsCredentials::of).collect::<Result<_, _>>()?;
-        Ok(found.into_iter().filter(|found| found.server_key.starts_with(&prefix)).collect())
+        // The prefix is compared as a text: an id may hold the wildcards of LIKE.
+        let sql = match self.database.dialect() {
+            Dialect::MySql => {
+                "SELECT w.server_key, w.client_module, w.server_address, w.ca_cert_data, w.user_token, c.id \
+                 FROM (SELECT cluster_id FROM bcs_cluster_infos WHERE source_cluster_id = ? ORDER BY id LIMIT 1) i \
+                 JOIN clusters c ON c.id = i.cluster_id \
+                 JOIN ws_cluster_credentials w ON LOCATE(CONCAT(c.id, '-'), w.server_key) = 1 ORDER BY w.id"
+            }
+            Dialect::Sqlite => {
+                "SELECT w.server_key, w.client_module, w.server_address, w.ca_cert_data, w.user_token, c.id \
+                 FROM (SELECT cluster_id FROM bcs_cluster_infos WHERE source_cluster_id = ? ORDER BY id LIMIT 1) i \
+                 JOIN clusters c ON c.id = i.cluster_id \
+                 JOIN ws_cluster_credentials w ON instr(w.server_key, c.id || '-') = 1 ORDER BY w.id"
+            }
+        };
+        let mut found = Vec::new();
+        for row in self.database.read(sql, &[bcs_cluster_id.into()]).await? {
+            let (told, cluster_id) = (TunnelCredentials::of(&row, 0)?, row.text(5)?);
+            // Exactly, also where the database ignores the case.
+            if told.server_key.strip_prefix(&cluster_id).is_some_and(|rest| rest.starts_with('-')) {
+                found.push(told);
+            }
+        }
+        Ok(found)
     }
 
     /// Makes or replaces what the agent of a server key told.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn save_ws_credentials(&self, told: &WsCredentials) -> Result<(), SqlError> {
+    pub async fn put_tunnel_credentials(&self, told: &TunnelCredentials) -> Result<(), SqlError> {
         let sql = match self.database.dialect() {
             Dialect::MySql => {
                 "INSERT INTO ws_cluster_credentials \
@@ -110,19 +130,23 @@ impl Store {
             now.into(),
             now.into(),
         ];
-        self.database.write(sql, &params).await.map(|_| ())
+        let written = self.database.write(sql, &params).await;
+        self.kube_targets.clear();
+        written.map(|_| ())
     }
 
     /// Forgets what the agent of a server key told.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn delete_ws_credentials(&self, server_key: &str) -> Result<(), SqlError> {
+    pub async fn delete_tunnel_credentials(&self, server_key: &str) -> Result<(), SqlError> {
         let sql = match self.database.dialect() {
             // Exactly this one: the column's collation would take another case for the same.
             Dialect::MySql => "DELETE FROM ws_cluster_credentials WHERE server_key = ? AND BINARY server_key = ?",
             Dialect::Sqlite => "DELETE FROM ws_cluster_credentials WHERE server_key = ? AND server_key = ?",
         };
-        self.database.write(sql, &[server_key.into(), server_key.into()]).await.map(|_| ())
+        let written = self.database.write(sql, &[server_key.into(), server_key.into()]).await;
+        self.kube_targets.clear();
+        written.map(|_| ())
     }
 }
