@@ -29,7 +29,7 @@ use super::Body;
 use super::request_id::Origin;
 
 pub use self::observe::{Observer, Served};
-pub use self::service::RouterService;
+pub use self::service::{RouterService, decoded_path};
 
 pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 type Handler<S> = Box<dyn Fn(S, Call, Option<observe::Observation>) -> HandlerFuture + Send + Sync>;

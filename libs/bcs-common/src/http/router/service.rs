@@ -1,11 +1,13 @@
 //! The router as a tower service.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, Uri};
 use tower::Service;
 
 use super::observe::{Observation, Observer};
@@ -64,18 +66,7 @@ impl<S: Clone + Send + Sync + 'static> Inner<S> {
     /// The route of a request with the values of its parameters, or the answer that there is none.
     fn find(&self, request: &Request<Body>) -> Result<(&Route<S>, Params), Box<Response<Body>>> {
         let (uri, method) = (request.uri(), request.method());
-        let decoded = match uri.path() {
-            // `OPTIONS *` is nobody's path.
-            "*" => None,
-            "" => path::decode("/"),
-            raw => path::decode(raw),
-        };
-        let Some(decoded) = decoded else {
-            return Err(Box::new(respond::bad_request()));
-        };
-        if let Some(clean) = path::cleaned(&decoded) {
-            return Err(Box::new(respond::moved(&clean, method, uri, request.headers(), self.redirect_page)));
-        }
+        let decoded = clean_path(method, uri, request.headers(), self.redirect_page)?;
         if !self.inside.iter().any(|prefix| is_inside(prefix, &decoded)) {
             return Err(Box::new(page_not_found()));
         }
@@ -108,6 +99,36 @@ impl<S: Clone + Send + Sync + 'static> Inner<S> {
             .as_ref()
             .map(|observer| Observation::start(Arc::clone(observer), parts.method.clone(), template));
         (route.handler)(self.state.clone(), Call { parts, body, params, template }, observation)
+    }
+}
+
+/// The path of a request as the router matches it, percent-decoded and clean, for what is decided before the router is
+/// asked; or the router's answer to a request without one: 400 to a malformed escape, 301 to the clean path.
+///
+/// # Errors
+/// The answer.
+pub fn decoded_path(parts: &Parts) -> Result<Cow<'_, str>, Box<Response<Body>>> {
+    clean_path(&parts.method, &parts.uri, &parts.headers, false)
+}
+
+fn clean_path<'a>(
+    method: &Method,
+    uri: &'a Uri,
+    headers: &HeaderMap,
+    page: bool,
+) -> Result<Cow<'a, str>, Box<Response<Body>>> {
+    let decoded = match uri.path() {
+        // `OPTIONS *` is nobody's path.
+        "*" => None,
+        "" => path::decode("/"),
+        raw => path::decode(raw),
+    };
+    let Some(decoded) = decoded else {
+        return Err(Box::new(respond::bad_request()));
+    };
+    match path::cleaned(&decoded) {
+        Some(clean) => Err(Box::new(respond::moved(&clean, method, uri, headers, page))),
+        None => Ok(decoded),
     }
 }
 

@@ -1,0 +1,10 @@
+//! bcs-api: see the library.
+
+use bcs_common::config::Exit;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> Exit {
+    bcs_api::main(std::env::args_os())
+}
