@@ -73,8 +73,12 @@ fn user(index: usize, options: &BootstrapOptions) -> Result<BootstrapUser, Boots
     }
     let decrypted = tokens.iter().enumerate().map(|(number, encrypted)| {
         let name = || name.clone();
-        let token = secret::decrypt(encrypted)
-            .map_err(|source| BootstrapError::Token { name: name(), index, token: number, source })?;
+        let token = secret::decrypt(encrypted).map_err(|source| BootstrapError::Token {
+            name: name(),
+            index,
+            token: number,
+            source,
+        })?;
         match !token.is_empty() && fits(&token, TOKEN_COLUMN) {
             true => Ok(token),
             false => Err(BootstrapError::TokenLength { name: name(), index, token: number }),
@@ -139,7 +143,8 @@ mod tests {
     async fn a_user_is_made_once_with_its_first_token() {
         let (_dir, store) = store().await;
         let tokens = |first: &str| json!([secret::encrypt(first).unwrap(), secret::encrypt("second").unwrap()]);
-        let make = |first: &str| users(&options(&json!([{"name": "a", "is_super_user": true, "tokens": tokens(first)}])));
+        let make =
+            |first: &str| users(&options(&json!([{"name": "a", "is_super_user": true, "tokens": tokens(first)}])));
         make_users(&store, &make("one").unwrap()).await.unwrap();
         make_users(&store, &make("two").unwrap()).await.unwrap();
         let holder = store.holder("one").await.unwrap().unwrap();

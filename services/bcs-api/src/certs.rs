@@ -33,8 +33,7 @@ fn file(path: &Path) -> Option<PathBuf> {
 /// A file cannot be used.
 pub(crate) fn server(options: &Options) -> Result<Option<Arc<rustls::ServerConfig>>, TlsError> {
     let (cert, custom) = (&options.cert, &options.custom_cert);
-    let is_custom =
-        file(&custom.custom_server_cert_file).is_some() && file(&custom.custom_server_key_file).is_some();
+    let is_custom = file(&custom.custom_server_cert_file).is_some() && file(&custom.custom_server_key_file).is_some();
     let files = match is_custom {
         true => ServerTls {
             ca_file: file(&custom.custom_ca_file),
@@ -68,8 +67,7 @@ pub(crate) fn server(options: &Options) -> Result<Option<Arc<rustls::ServerConfi
 pub(crate) fn client_files(options: &Options) -> Result<ClientTls, TlsError> {
     let (cert, custom) = (&options.cert, &options.custom_cert);
     let verify = Verify::from_config(&options.ours.tls_verify)?;
-    let is_custom =
-        file(&custom.custom_client_cert_file).is_some() && file(&custom.custom_client_key_file).is_some();
+    let is_custom = file(&custom.custom_client_cert_file).is_some() && file(&custom.custom_client_key_file).is_some();
     Ok(match is_custom {
         true => ClientTls {
             ca_file: file(&custom.custom_ca_file),

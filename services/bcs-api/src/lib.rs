@@ -10,6 +10,8 @@
 //!
 //! [`main`] is the whole program; [`start`] runs the service inside of another process.
 
+#![allow(dead_code, reason = "the parts that use it follow")]
+
 mod auth;
 mod bootstrap;
 mod certs;
@@ -29,12 +31,12 @@ use bcs_common::shutdown::Shutdown;
 use bcs_common::{logs, pidfile, tls};
 use tracing::{error, warn};
 
+pub use auth::FilterError;
+pub use bootstrap::BootstrapError;
 pub use options::{
     BkeOptions, BkiamAuthOptions, BootstrapOptions, FixtureOptions, FixturesOptions, Options, RbacOptions,
     ScopeOptions, TkeOptions, WhitelistOptions, spec,
 };
-pub use auth::FilterError;
-pub use bootstrap::BootstrapError;
 pub use rest::{Access as RestAccess, ROUTES as REST_ROUTES, Route as RestRoute};
 pub use service::{Running, StartError, start};
 

@@ -19,11 +19,11 @@ use tracing::{error, info, warn};
 
 use crate::auth::{FilterError, HttpClient, Paas, Users, V4Filter};
 use crate::bootstrap::{self, BootstrapError};
+use crate::certs;
 use crate::gateway::Gateway;
 use crate::metrics::ApiMetrics;
 use crate::options::{Options, TkeOptions};
 use crate::rest::{self, Rest};
-use crate::certs;
 use crate::store::Store;
 
 /// The name in messages to clients; the original takes it from the path it was started by.
@@ -119,7 +119,9 @@ pub async fn start(options: &Options, shutdown: &Shutdown) -> Result<Running, St
     let [address, insecure_address] =
         [secure, insecure].map(|listener| listener.map(|listener| serve_on(listener, gateway.clone(), shutdown)));
     if address.is_none() && insecure_address.is_none() {
-        warn!("no listener: neither server_cert_file and server_key_file nor insecure_address and insecure_port are set");
+        warn!(
+            "no listener: neither server_cert_file and server_key_file nor insecure_address and insecure_port are set"
+        );
     }
     let metric_address = start_metrics(options, registry, &health, shutdown).await?;
     Ok(Running { address, insecure_address, metric_address })

@@ -48,7 +48,8 @@ mod tests {
     #[test]
     fn the_password_is_all_that_counts() {
         let password = |value: &str| basic_password(&headers(&[value]));
-        for (credentials, want) in [("any:tok:en", Some("tok:en")), (":token", Some("token")), ("any:", None), ("x", None)]
+        for (credentials, want) in
+            [("any:tok:en", Some("tok:en")), (":token", Some("token")), ("any:", None), ("x", None)]
         {
             assert_eq!(password(&format!("Basic {}", BASE64.encode(credentials))).as_deref(), want, "{credentials}");
         }

@@ -59,9 +59,8 @@ pub(super) async fn list_count(rest: Shared, _: Request) -> Answer {
 }
 
 fn failed(error: CidrError, code_name: &'static str) -> Failure {
-    let specific = |text: String| {
-        Failure::errcode(StatusCode::BAD_REQUEST, code_name, code::API_INTERNAL_DB_ERROR, text)
-    };
+    let specific =
+        |text: String| Failure::errcode(StatusCode::BAD_REQUEST, code_name, code::API_INTERNAL_DB_ERROR, text);
     match error {
         CidrError::Sql(error) => Failure::of_sql(error, |error| specific(error.to_string())),
         error => specific(error.to_string()),

@@ -18,9 +18,11 @@ pub(super) async fn report(rest: Shared, mut request: Request) -> Answer {
         user_token: validate::required(&document, "user_token")?.to_owned(),
         cluster_domain: String::new(),
     };
-    let known = rest.store.find_register_token(request.param("cluster_id")).await?.ok_or_else(|| {
-        Failure::bad_request("RTOKEN_NOT_FOUND", "no valid register token found for cluster")
-    })?;
+    let known = rest
+        .store
+        .find_register_token(request.param("cluster_id"))
+        .await?
+        .ok_or_else(|| Failure::bad_request("RTOKEN_NOT_FOUND", "no valid register token found for cluster"))?;
     if !token::same(&known.token, given) {
         return Err(Failure::bad_request("INVALID_RTOKEN", "invalid register token given"));
     }

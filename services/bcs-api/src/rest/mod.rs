@@ -204,9 +204,7 @@ async fn admit(rest: &Rest, call: &Call, access: Access) -> Result<(Option<Calle
     let caller = match access {
         Access::Open => return Ok((None, None)),
         Access::Super => return Ok((Some(rest.users.super_user(headers).await?), None)),
-        Access::User | Access::Cluster | Access::Owner => {
-            rest.users.user(headers, &Query::of(&call.parts.uri)).await?
-        }
+        Access::User | Access::Cluster | Access::Owner => rest.users.user(headers, &Query::of(&call.parts.uri)).await?,
     };
     if access == Access::User {
         return Ok((Some(caller), None));

@@ -19,7 +19,8 @@ pub(super) async fn create(rest: Shared, mut request: Request) -> Answer {
     if !fits(&name, NAME_COLUMN) {
         return Err(validate::broken("user_name", "max"));
     }
-    let exists = || Failure::bad_request("USER_ALREADY_EXISTS", "create failed, user with this username already exists");
+    let exists =
+        || Failure::bad_request("USER_ALREADY_EXISTS", "create failed, user with this username already exists");
     if rest.store.user_by_name(&name).await?.is_some() {
         return Err(exists());
     }
@@ -103,8 +104,7 @@ mod tests {
             assert_eq!((failure.status.as_u16(), failure.code_name), (400, "USER_ID_INVALID"), "{text}");
         }
         let message = parse_id("abc").unwrap_err().message;
-        let want =
-            "errcode: 1405061, error parsing user_id to uint: strconv.Atoi: parsing \"abc\": invalid syntax";
+        let want = "errcode: 1405061, error parsing user_id to uint: strconv.Atoi: parsing \"abc\": invalid syntax";
         assert_eq!(message, want);
     }
 

@@ -102,9 +102,16 @@ mod tests {
         for good in ["https://127.0.0.1:6443", "http://a.example:80/x", "https://10.0.0.1:1;https://10.0.0.2:2"] {
             assert!(check(good), "{good}");
         }
-        for bad in
-            ["", "not a url", "10.0.0.1:6443", "ftp://10.0.0.1", "https://", "https://a.b;", ";", "https://a.b,https://c.d"]
-        {
+        for bad in [
+            "",
+            "not a url",
+            "10.0.0.1:6443",
+            "ftp://10.0.0.1",
+            "https://",
+            "https://a.b;",
+            ";",
+            "https://a.b,https://c.d",
+        ] {
             assert!(!check(bad), "{bad}");
         }
     }

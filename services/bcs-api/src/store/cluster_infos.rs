@@ -2,8 +2,8 @@
 
 use bcs_sql::{Row, SqlError, Transaction, now};
 
-use super::columns::{self, TooLong};
 use super::Store;
+use super::columns::{self, TooLong};
 
 /// The column `cluster_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use bcs_sql::{Dialect, Row, SqlError, Time, now};
 
-use super::columns::{self, TooLong};
 use super::Store;
+use super::columns::{self, TooLong};
 
 /// How to reach a kube-apiserver.
 #[derive(Clone, Default, PartialEq, Eq)]

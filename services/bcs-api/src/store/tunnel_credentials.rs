@@ -2,8 +2,8 @@
 
 use bcs_sql::{Dialect, Row, SqlError, now};
 
-use super::columns::{self, TooLong};
 use super::Store;
+use super::columns::{self, TooLong};
 
 /// A row. Server keys are compared exactly.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -59,7 +59,8 @@ impl Store {
         let sql = "SELECT server_key, client_module, server_address, ca_cert_data, user_token \
                    FROM ws_cluster_credentials WHERE server_key = ? ORDER BY id";
         let rows = self.database.read(sql, &[server_key.into()]).await?;
-        let found: Vec<TunnelCredentials> = rows.iter().map(|row| TunnelCredentials::of(row, 0)).collect::<Result<_, _>>()?;
+        let found: Vec<TunnelCredentials> =
+            rows.iter().map(|row| TunnelCredentials::of(row, 0)).collect::<Result<_, _>>()?;
         Ok(found.into_iter().find(|found| found.server_key == server_key))
     }
 

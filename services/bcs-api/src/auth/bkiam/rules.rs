@@ -208,7 +208,10 @@ mod tests {
         assert_eq!(demands("PUT", pods, &["D"]), []);
         let query = "/bcsapi/v4/storage/query/mesos/dynamic/clusters/C/taskgroup";
         assert_eq!(demands("POST", query, &[]), one("C", "", ReadOnly));
-        assert_eq!(demands("DELETE", "/bcsapi/v4/storage/metric/clusters/C/namespaces/n/t/x", &[]), one("C", "n", Manage));
+        assert_eq!(
+            demands("DELETE", "/bcsapi/v4/storage/metric/clusters/C/namespaces/n/t/x", &[]),
+            one("C", "n", Manage)
+        );
     }
 
     #[test]

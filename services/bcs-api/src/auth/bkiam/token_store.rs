@@ -30,9 +30,9 @@ pub(super) fn start(
     shutdown: &Shutdown,
 ) -> Result<(), FilterError> {
     let (user, password) = (build_constants::zookeeper_client_user(), build_constants::zookeeper_client_pwd());
-    let options = ZooKeeperOptions { session_timeout: SESSION_TIMEOUT, ..ZooKeeperOptions::new(servers, user, password) };
-    let zookeeper =
-        ZooKeeper::start(options, shutdown).map_err(|failure| FilterError::ZooKeeper(chain(&failure)))?;
+    let options =
+        ZooKeeperOptions { session_timeout: SESSION_TIMEOUT, ..ZooKeeperOptions::new(servers, user, password) };
+    let zookeeper = ZooKeeper::start(options, shutdown).map_err(|failure| FilterError::ZooKeeper(chain(&failure)))?;
     let stop = shutdown.token();
     shutdown.spawn("IAM token store", async move {
         let mut ticks = tokio::time::interval(period);
