@@ -12,6 +12,8 @@ pub mod metrics;
 pub mod pidfile;
 pub mod registry;
 pub mod secret;
+pub mod server_addresses;
 pub mod shutdown;
 pub mod tls;
+pub mod token;
 pub mod version;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::connection::{Connection, Connector, Written};
@@ -13,6 +14,8 @@ use crate::dsn::Dsn;
 use crate::error::{ConnectError, SqlError};
 use crate::pool::{Lease, Pool};
 use crate::row::{Param, Row};
+use crate::time::Time;
+use crate::zone::Zone;
 
 /// Connections to MySQL (user-manager.md 8.3).
 const MYSQL_CONNECTIONS: usize = 20;
@@ -36,6 +39,7 @@ pub struct Database(Arc<Inner>);
 
 struct Inner {
     dialect: Dialect,
+    zone: Zone,
     pool: Pool,
     /// SQLite has one writer at a time; waiting here is fairer and cheaper than in SQLite.
     writers: Option<Semaphore>,
@@ -52,6 +56,7 @@ impl Database {
         let inner = match dsn {
             Dsn::MySql(dsn) => Inner {
                 dialect: Dialect::MySql,
+                zone: dsn.zone,
                 statement_timeout: dsn.statement_timeout.unwrap_or(STATEMENT_TIMEOUT),
                 pool: Pool::new(Connector::mysql(dsn), MYSQL_CONNECTIONS),
                 writers: None,
@@ -63,6 +68,7 @@ impl Database {
                 })?;
                 Inner {
                     dialect: Dialect::Sqlite,
+                    zone: Zone::Utc,
                     statement_timeout: STATEMENT_TIMEOUT,
                     pool: Pool::new(Connector::sqlite(&file), SQLITE_CONNECTIONS),
                     writers: Some(Semaphore::new(1)),
@@ -75,6 +81,11 @@ impl Database {
     /// Its kind.
     pub fn dialect(&self) -> Dialect {
         self.0.dialect
+    }
+
+    /// A time that was just written, as reading it will show it.
+    pub fn show(&self, time: DateTime<Utc>) -> Time {
+        Time(Some(self.0.zone.show(time)))
     }
 
     /// The rows of a query, in a transaction of its own.

@@ -11,11 +11,13 @@ mod error;
 mod pool;
 mod row;
 pub mod schema;
+mod time;
 mod zone;
 
 pub use connection::Written;
 pub use database::{Database, Dialect, Transaction};
 pub use dsn::{Dsn, DsnError};
 pub use error::{ConnectError, SqlError};
-pub use row::{Param, Row};
+pub use row::{Param, Row, fits};
+pub use time::{Time, now};
 pub use zone::Zone;

@@ -46,6 +46,12 @@ impl From<DateTime<Utc>> for Param<'_> {
     }
 }
 
+/// Whether a text has at most so many characters, as a `varchar` counts them. SQLite does not look at lengths, MySQL only
+/// when it is strict: who wants both to answer alike asks this.
+pub fn fits(text: &str, length: usize) -> bool {
+    text.len() <= length || text.chars().count() <= length
+}
+
 /// What MySQL keeps for a time.
 pub(crate) fn to_mysql_time(time: DateTime<Utc>, zone: Zone) -> NaiveDateTime {
     zone.wall_clock(time.trunc_subsecs(0))
@@ -138,6 +144,11 @@ mod tests {
         ] {
             assert_eq!(parse_sqlite_time(text).map(|time| time.to_rfc3339()).as_deref(), want, "{text}");
         }
+    }
+
+    #[test]
+    fn lengths_are_characters() {
+        assert!(fits("ééé", 3) && !fits("éééé", 3));
     }
 
     #[test]

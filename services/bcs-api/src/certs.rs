@@ -87,3 +87,14 @@ pub(crate) fn client_files(options: &Options) -> Result<ClientTls, TlsError> {
         },
     })
 }
+
+/// TLS of calls to the IAM and the PaaS. The CA of the installation did not sign their certificates, so they are checked
+/// only if `tls_verify` says so.
+///
+/// # Errors
+/// A file cannot be used.
+pub(crate) fn iam(options: &Options) -> Result<Arc<rustls::ClientConfig>, TlsError> {
+    let verify = Verify::from_config(&options.ours.tls_verify)?.unwrap_or(Verify::None);
+    let files = ClientTls { ca_file: file(&options.cert.ca_file), verify: Some(verify), ..ClientTls::default() };
+    tls::client_config(&files, &["http/1.1"])
+}

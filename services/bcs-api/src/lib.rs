@@ -13,6 +13,7 @@
 #![allow(dead_code, reason = "the parts that use it follow")]
 
 mod auth;
+mod bootstrap;
 mod certs;
 mod gateway;
 mod metrics;
@@ -30,10 +31,13 @@ use bcs_common::shutdown::Shutdown;
 use bcs_common::{logs, pidfile, tls};
 use tracing::{error, warn};
 
+pub use auth::FilterError;
+pub use bootstrap::BootstrapError;
 pub use options::{
     BkeOptions, BkiamAuthOptions, BootstrapOptions, FixtureOptions, FixturesOptions, Options, RbacOptions,
     ScopeOptions, TkeOptions, WhitelistOptions, spec,
 };
+pub use rest::{Access as RestAccess, ROUTES as REST_ROUTES, Route as RestRoute};
 pub use service::{Running, StartError, start};
 
 /// How long the process takes to stop at most; the charts give it three seconds.

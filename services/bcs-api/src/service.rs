@@ -12,13 +12,17 @@ use bcs_common::metrics::{Health, MetricServer};
 use bcs_common::shutdown::Shutdown;
 use bcs_common::tls::TlsError;
 use bcs_common::{logs, version};
+use bcs_sql::schema::SchemaError;
 use bcs_sql::{Database, Dialect, Dsn, DsnError, SqlError};
+use bcs_tke::TkeClient;
 use tracing::{error, info, warn};
 
+use crate::auth::{FilterError, HttpClient, Paas, Users, V4Filter};
+use crate::bootstrap::{self, BootstrapError};
 use crate::certs;
 use crate::gateway::Gateway;
 use crate::metrics::ApiMetrics;
-use crate::options::Options;
+use crate::options::{Options, TkeOptions};
 use crate::rest::{self, Rest};
 use crate::store::Store;
 
@@ -51,6 +55,15 @@ pub enum StartError {
     /// The database cannot be used.
     #[error("error initing database")]
     Database(#[source] SqlError),
+    /// The tables cannot be made.
+    #[error("error initing database")]
+    Schema(#[from] SchemaError),
+    /// The configured users cannot be made.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// The filter of `/bcsapi/v4` cannot be set up.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     /// A listener cannot be bound.
     #[error("{what} server failed: listen tcp {address}")]
     Listen {
@@ -77,7 +90,7 @@ impl StartError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Dsn(_) | Self::Database(_) => 255,
+            Self::Dsn(_) | Self::Database(_) | Self::Schema(_) => 255,
             _ => 1,
         }
     }
@@ -92,8 +105,15 @@ pub async fn start(options: &Options, shutdown: &Shutdown) -> Result<Running, St
     let health = Health::new();
     let registry = prometheus::Registry::new();
     let metrics = ApiMetrics::new(&registry)?;
+    let bootstrap_users = bootstrap::users(&options.bke.bootstrap_users)?;
     let store = open_store(options, &health, shutdown).await?;
-    let rest = rest::router().into_service(Arc::new(Rest { store, metrics }));
+    bootstrap::make_users(&store, &bootstrap_users).await?;
+    let client = HttpClient::new(certs::iam(options)?);
+    let paas = Paas::new(&options.edition, &options.bkiam_auth, client.clone());
+    let users = Users::new(store.clone(), paas);
+    let _filter = V4Filter::start(&options.bkiam_auth, &client, shutdown)?;
+    let tke = tke_client(options)?;
+    let rest = rest::router().into_service(Arc::new(Rest { store, users, tke, metrics }));
     let gateway = Gateway::new(rest);
     let (secure, insecure) = listeners(options, tls).await?;
     let [address, insecure_address] =
@@ -107,6 +127,16 @@ pub async fn start(options: &Options, shutdown: &Shutdown) -> Result<Running, St
     Ok(Running { address, insecure_address, metric_address })
 }
 
+/// The client of the TKE API, if all four keys are set.
+fn tke_client(options: &Options) -> Result<Option<TkeClient>, StartError> {
+    let TkeOptions { secret_id, secret_key, ccs_host, ccs_path } = &options.tke;
+    if [secret_id, secret_key, ccs_host, ccs_path].iter().any(|value| value.is_empty()) {
+        return Ok(None);
+    }
+    let client = TkeClient::new(secret_id.clone(), secret_key, ccs_host.clone(), ccs_path.clone())?;
+    Ok(Some(client))
+}
+
 async fn open_store(options: &Options, health: &Health, shutdown: &Shutdown) -> Result<Store, StartError> {
     let dsn = Dsn::parse(&options.bke.mysql_dsn, &options.database_file())?;
     let database = Database::new(dsn).map_err(StartError::Database)?;
@@ -118,7 +148,7 @@ async fn open_store(options: &Options, health: &Health, shutdown: &Shutdown) -> 
         }
     );
     watch_database(&database, health, shutdown);
-    Store::open(database).await.map_err(StartError::Database)
+    Ok(Store::open(database).await?)
 }
 
 /// The HTTPS listener, if there is a certificate, and the plain one, if it is configured.

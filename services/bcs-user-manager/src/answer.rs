@@ -6,9 +6,8 @@ use bcs_common::http::Body;
 use bcs_common::http::code::{self, Code};
 use bcs_common::http::envelope::json_response;
 use bcs_sql::SqlError;
-use chrono::{DateTime, FixedOffset, SecondsFormat};
 use http::{Response, StatusCode};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 /// What a handler gives back.
 pub(crate) type Answer = Result<Response<Body>, Failure>;
@@ -122,19 +121,6 @@ impl Failure {
     }
 }
 
-/// A time of the database in JSON: RFC 3339, Go's zero time for NULL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Time(pub Option<DateTime<FixedOffset>>);
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0 {
-            None => serializer.serialize_str("0001-01-01T00:00:00Z"),
-            Some(time) => serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,13 +139,5 @@ mod tests {
         assert_eq!(response.status(), 404);
         let want = r#"{"result":false,"code":1405061,"message":"errcode: 1405061, no","data":null}"#;
         assert_eq!(text(response).await, want);
-    }
-
-    #[test]
-    fn times() {
-        let time = |text: &str| serde_json::to_string(&Time(text.parse().ok())).unwrap();
-        assert_eq!(time("2026-01-02T03:04:05+08:00"), r#""2026-01-02T03:04:05+08:00""#);
-        assert_eq!(time("2026-01-02T03:04:05Z"), r#""2026-01-02T03:04:05Z""#);
-        assert_eq!(time(""), r#""0001-01-01T00:00:00Z""#);
     }
 }

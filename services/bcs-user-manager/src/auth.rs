@@ -52,7 +52,7 @@ pub(crate) fn unavailable(error: std::sync::Arc<bcs_sql::SqlError>) -> Failure {
 
 /// The token of the first `Authorization` header: exactly `Bearer`, one blank, the token.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let value = std::str::from_utf8(headers.get(AUTHORIZATION)?.as_bytes()).ok()?;
     let token = value.strip_prefix("Bearer ")?;
     (!token.contains(' ')).then(|| token.trim()).filter(|token| !token.is_empty())
 }

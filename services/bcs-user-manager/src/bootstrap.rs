@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use bcs_common::token::{self, USER_TOKEN};
 use bcs_sql::schema::{SchemaError, make_tables};
 use bcs_sql::{Database, SqlError};
 use thiserror::Error;
 use tracing::{info, warn};
 
 use crate::options::BootstrapUser;
-use crate::token::{self, USER_TOKEN};
 use crate::users::{self, UserType};
 use crate::{permissions, schema};
 

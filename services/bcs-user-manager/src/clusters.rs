@@ -1,14 +1,13 @@
 //! Cluster records and register tokens (user-manager.md 6.2, 6.3).
 
-use bcs_sql::{Database, Row, SqlError};
+use bcs_common::http::code;
+use bcs_common::token::{self, REGISTER_TOKEN};
+use bcs_sql::{Database, Row, SqlError, Time, fits, now};
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::answer::{Failure, Time};
-use crate::document::{Document, fits, require};
-use crate::token::{self, REGISTER_TOKEN};
-use crate::users::{now, written};
-use bcs_common::http::code;
+use crate::answer::Failure;
+use crate::document::{Document, require};
 
 /// Characters of the id columns.
 const ID_COLUMN: usize = 255;
@@ -84,7 +83,7 @@ pub(crate) async fn create(database: &Database, document: &Document, creator: u3
         tke_cluster_id: tke_id.to_owned(),
         tke_cluster_region: tke_region.to_owned(),
         creator_id: creator,
-        created_at: written(now),
+        created_at: database.show(now),
     })
 }
 

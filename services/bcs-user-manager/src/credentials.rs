@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use bcs_common::http::code;
-use bcs_sql::{Database, Dialect, Row, SqlError};
+use bcs_common::{server_addresses, token};
+use bcs_sql::{Database, Dialect, Row, SqlError, Time, fits, now};
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::answer::{Failure, Time};
-use crate::document::{Document, fits, require};
-use crate::users::now;
-use crate::{addresses, clusters, token};
+use crate::answer::Failure;
+use crate::clusters;
+use crate::document::{Document, require};
 
 /// Characters of the columns.
 const ADDRESSES_COLUMN: usize = 2048;
@@ -91,7 +91,7 @@ pub(crate) async fn report(database: &Database, cluster_id: &str, document: &Doc
         ("cacert_data", !access.ca_cert_data.is_empty()),
         ("user_token", !access.user_token.is_empty()),
     ])?;
-    if !addresses::are_valid(&access.server_addresses) {
+    if !server_addresses::are_valid(&access.server_addresses) {
         return Err(Failure::bad_request("'server_addresses' failed on the 'apiserver_addresses' tag"));
     }
     let known = clusters::find_register_token(database, cluster_id).await;

@@ -9,7 +9,6 @@
 //! The routes read requests and write answers, the rules know no HTTP. [`main`] is the whole program; [`start`] runs the
 //! service inside of another process.
 
-mod addresses;
 mod answer;
 mod auth;
 mod bootstrap;
@@ -29,7 +28,6 @@ mod service;
 #[cfg(test)]
 mod tests;
 mod tke;
-mod token;
 mod users;
 
 use std::ffi::OsString;

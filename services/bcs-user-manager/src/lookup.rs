@@ -7,12 +7,10 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
 use bcs_common::shutdown::Shutdown;
-use bcs_sql::{Database, Param, SqlError};
+use bcs_common::token;
+use bcs_sql::{Database, Param, SqlError, fits};
 use chrono::{DateTime, FixedOffset, Utc};
 use tokio::sync::{mpsc, oneshot};
-
-use crate::document::fits;
-use crate::token;
 
 /// Requests that wait for their turn; more wait for a place here.
 const QUEUE: usize = 1024;
@@ -186,6 +184,6 @@ mod tests {
             assert_eq!(rest, [None; 4]);
         }
         drop(lookup);
-        assert!(shutdown.drain(std::time::Duration::from_secs(5)).await);
+        assert!(shutdown.drain(std::time::Duration::from_secs(60)).await);
     }
 }

@@ -9,6 +9,7 @@ use bcs_common::secret::{self, SecretError};
 use bcs_sql::{Dsn, DsnError};
 use serde::Deserialize;
 use thiserror::Error;
+use tracing::warn;
 
 use crate::users::UserType;
 
@@ -180,7 +181,8 @@ impl Options {
 
     /// The users to create, with clear tokens.
     pub(crate) fn bootstrap_users(&self) -> Result<Vec<BootstrapUser>, OptionsError> {
-        self.bootstrap_users.iter().enumerate().map(|(index, user)| bootstrap_user(index, user)).collect()
+        let users = self.bootstrap_users.iter().enumerate();
+        users.filter_map(|(index, user)| bootstrap_user(index, user).transpose()).collect()
     }
 
     fn database_file(&self) -> PathBuf {
@@ -193,8 +195,13 @@ fn is_clear(dsn: &str) -> bool {
     dsn.starts_with("sqlite:") || dsn.contains("@tcp(") || dsn.contains("@unix(")
 }
 
-fn bootstrap_user(index: usize, user: &BootstrapOptions) -> Result<BootstrapUser, OptionsError> {
+/// None without a token, as the charts have it until somebody sets one.
+fn bootstrap_user(index: usize, user: &BootstrapOptions) -> Result<Option<BootstrapUser>, OptionsError> {
     let user_type = UserType::parse(&user.user_type).ok_or(OptionsError::UserType(index))?;
+    if user.token.is_empty() {
+        warn!("user [{}] is not created: key \"bootstrap_users[{index}].token\" is empty", user.name);
+        return Ok(None);
+    }
     let wrong = |reason| OptionsError::Token { name: user.name.clone(), index, reason };
     let token = secret::decrypt(&user.token).map_err(|error| {
         wrong(match error {
@@ -208,7 +215,7 @@ fn bootstrap_user(index: usize, user: &BootstrapOptions) -> Result<BootstrapUser
     if token.is_empty() {
         return Err(wrong("the token is empty"));
     }
-    Ok(BootstrapUser { name: user.name.clone(), user_type, token })
+    Ok(Some(BootstrapUser { name: user.name.clone(), user_type, token }))
 }
 
 #[cfg(test)]
@@ -255,6 +262,14 @@ mod tests {
     }
 
     #[test]
+    fn the_charts_come_without_an_admin_token() {
+        let users = json!([{"name": "admin", "user_type": "admin", "token": ""}]);
+        assert!(options(&json!({"bootstrap_users": users})).bootstrap_users().unwrap().is_empty());
+        let empty = json!([{"name": "a", "user_type": "admin", "token": secret::encrypt("x").unwrap()}, {"user_type": "plain"}]);
+        assert_eq!(options(&json!({"bootstrap_users": empty})).bootstrap_users().unwrap().len(), 1);
+    }
+
+    #[test]
     fn unusable_values_name_the_key_and_hide_the_value() {
         let secret = "c2VjcmV0";
         for (config, key) in [
@@ -263,7 +278,10 @@ mod tests {
             (json!({"mysql_dsn": secret}), "mysql_dsn"),
             (json!({"mysql_dsn": "u:hunter2@tcp(h"}), "mysql_dsn"),
             (json!({"bootstrap_users": [{"name": "a", "user_type": "root"}]}), "bootstrap_users[0].user_type"),
-            (json!({"bootstrap_users": [{"name": "a", "user_type": "admin"}]}), "bootstrap_users[0].token"),
+            (
+                json!({"bootstrap_users": [{"name": "a", "user_type": "admin", "token": "x"}]}),
+                "bootstrap_users[0].token",
+            ),
             (json!({"bootstrap_users": [{"user_type": "saas", "token": secret}]}), "bootstrap_users[0].token"),
         ] {
             let options = options(&config);

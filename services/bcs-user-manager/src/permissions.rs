@@ -1,11 +1,10 @@
 //! Granting and revoking roles (user-manager.md 6.5).
 
-use bcs_sql::{Database, Row, SqlError, Transaction};
+use bcs_sql::{Database, Row, SqlError, Transaction, fits, now};
 use serde::Serialize;
 
 use crate::answer::Failure;
-use crate::document::{Document, fits};
-use crate::users::now;
+use crate::document::Document;
 
 /// Characters of the text columns.
 const TEXT_COLUMN: usize = 255;
@@ -125,9 +124,9 @@ async fn apply_all(
             resource: entry.text("resource"),
             role: entry.text("role"),
         };
-        // Only granting says so in the original; revoking with an empty type took any (user-manager.md 6.5).
-        if entry.resource_type.is_empty() {
-            return Err(Failure::bad_request("resource_type is empty"));
+        let no_type = || Failure::bad_request("resource_type is empty");
+        if change == Change::Grant && entry.resource_type.is_empty() {
+            return Err(no_type());
         }
         let user = id_of(transaction, "SELECT id FROM bcs_users WHERE name = ? ORDER BY id LIMIT 1", entry.user).await;
         let user = user.map_err(|error| Failure::database(change.failed(&entry), error))?;
@@ -135,6 +134,10 @@ async fn apply_all(
         let role = id_of(transaction, "SELECT id FROM bcs_roles WHERE name = ? ORDER BY id LIMIT 1", entry.role).await;
         let role = role.map_err(|error| Failure::database(change.failed(&entry), error))?;
         let role = role.ok_or_else(|| change.no_role(&entry))?;
+        // The original, which looks for user and role first, revokes some row then.
+        if entry.resource_type.is_empty() {
+            return Err(no_type());
+        }
         for (column, value) in [("resource_type", entry.resource_type), ("resource", entry.resource)] {
             if change == Change::Grant && !fits(value, TEXT_COLUMN) {
                 let text = format!("Data too long for column '{column}'");
@@ -294,7 +297,7 @@ mod tests {
                 "failed to revoke permission of role [] from user [bob], role not exist",
             ),
             (entry("bob", "", "c", "viewer"), "resource_type is empty", "resource_type is empty"),
-            (json!("x"), "resource_type is empty", "resource_type is empty"),
+            (json!("x"), "resource_type is empty", "failed to revoke permission of user [], user not exist"),
         ] {
             for (change, want) in [(Change::Grant, grant), (Change::Revoke, revoke)] {
                 let failure = apply(&database, &body(std::slice::from_ref(&entry)), change).await.unwrap_err();

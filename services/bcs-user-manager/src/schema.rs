@@ -71,19 +71,7 @@ pub(crate) const TABLES: &[Table] = &[
             Column::new("created_at", Time),
         ],
     },
-    Table {
-        name: "tke_cidrs",
-        columns: &[
-            Column::new("id", Id).not_null(),
-            Column::new("vpc", Text(255)).not_null().indexed_in_sqlite(),
-            Column::new("cidr", Text(255)).not_null(),
-            Column::new("ip_number", Uint).not_null(),
-            Column::new("status", Text(255)).not_null(),
-            Column::new("cluster", Text(255)),
-            Column::new("created_at", Time),
-            Column::new("updated_at", Time),
-        ],
-    },
+    bcs_tke::cidr::TABLE,
     // Never read or written; older releases expect it.
     Table {
         name: "bcs_ws_cluster_credentials",

@@ -18,6 +18,7 @@ use bcs_common::shutdown::Shutdown;
 use bcs_common::tls::{self, ServerTls, TlsError};
 use bcs_common::{logs, version};
 use bcs_sql::{Database, Dialect, SqlError};
+use bcs_tke::TkeClient;
 use http::header::{ACCEPT, HeaderValue};
 use http::{Request, Response};
 use tower::Service;
@@ -29,7 +30,6 @@ use crate::lookup::TokenLookup;
 use crate::options::{Options, OptionsError, Secrets};
 use crate::registration;
 use crate::routes::{self, App, Shared};
-use crate::tke::TkeClient;
 
 /// Time between two looks at the database, for readiness.
 const HEALTH_PERIOD: Duration = Duration::from_secs(5);

@@ -1,18 +1,21 @@
 //! Users and their tokens (user-manager.md 6.1, 9).
 
-use bcs_sql::{Database, Row, SqlError};
-use chrono::{DateTime, Duration, SubsecRound, Utc};
+use bcs_common::token::{self, USER_TOKEN};
+use bcs_sql::{Database, Row, SqlError, Time, fits, now};
+use chrono::{Duration, Utc};
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::answer::{Failure, Time};
-use crate::document::fits;
-use crate::token::{self, USER_TOKEN};
+use crate::answer::Failure;
 
 /// The longest extension of a plain user's token in days (quirk Q26): a hundred years.
 const MAX_DAYS: i64 = 36_500;
 /// Characters of the column `name`.
 const NAME_COLUMN: usize = 255;
+/// Characters of the column `user_token`.
+const TOKEN_COLUMN: usize = 64;
+/// MySQL's error for a value that its column cannot hold.
+const TOO_LONG: u16 = 1406;
 
 /// The columns of a [`User`].
 macro_rules! select_users {
@@ -95,16 +98,6 @@ impl User {
     }
 }
 
-/// The time that a row can hold.
-pub(crate) fn now() -> DateTime<Utc> {
-    Utc::now().trunc_subsecs(0)
-}
-
-/// A time that was just written.
-pub(crate) fn written(time: DateTime<Utc>) -> Time {
-    Time(Some(time.fixed_offset()))
-}
-
 /// The user of a name and type.
 pub(crate) async fn find(database: &Database, name: &str, user_type: UserType) -> Result<Option<User>, SqlError> {
     let sql = select_users!("name = ? AND user_type = ?");
@@ -112,13 +105,19 @@ pub(crate) async fn find(database: &Database, name: &str, user_type: UserType) -
     rows.first().map(User::of).transpose()
 }
 
-/// Inserts a user with a token.
+/// Inserts a user with a token. Values that do not fit are refused on both databases as MySQL refuses them.
 pub(crate) async fn insert(
     database: &Database,
     name: &str,
     user_type: UserType,
     user_token: String,
 ) -> Result<User, SqlError> {
+    for (column, value, length) in [("name", name, NAME_COLUMN), ("user_token", &user_token, TOKEN_COLUMN)] {
+        if !fits(value, length) {
+            let message = format!("Data too long for column '{column}'");
+            return Err(SqlError::Refused { code: TOO_LONG, message });
+        }
+    }
     let now = now();
     let expires_at = now + user_type.validity();
     let sql = "INSERT INTO bcs_users (name, user_type, user_token, created_at, updated_at, expires_at) \
@@ -126,9 +125,9 @@ pub(crate) async fn insert(
     let number = user_type.number();
     let params = [name.into(), number.into(), (&user_token).into(), now.into(), now.into(), expires_at.into()];
     let id = u32::try_from(database.write(sql, &params).await?.id).unwrap_or_default();
-    let (created_at, updated_at) = (written(now), written(now));
+    let (created_at, updated_at) = (database.show(now), database.show(now));
     let name = name.to_owned();
-    Ok(User { id, name, user_type: number, user_token, created_at, updated_at, expires_at: written(expires_at) })
+    Ok(User { id, name, user_type: number, user_token, created_at, updated_at, expires_at: database.show(expires_at) })
 }
 
 /// Creates a user.
@@ -137,9 +136,6 @@ pub(crate) async fn create(database: &Database, name: &str, user_type: UserType)
         return Err(Failure::bad_request(format!("user [{name}] already exist")));
     }
     let failed = format!("creating user [{name}] failed, error: ");
-    if !fits(name, NAME_COLUMN) {
-        return Err(Failure::database_text(failed, "Data too long for column 'name'"));
-    }
     insert(database, name, user_type, token::generate(USER_TOKEN)).await.map_err(|error| match error {
         // Most likely a user of another type has it (quirk Q9).
         SqlError::Duplicate { .. } => Failure::database_text(failed, "the name is in use").because(error),
@@ -178,8 +174,8 @@ async fn renew(database: &Database, mut user: User, validity: Duration) -> Resul
         .write(sql, &params)
         .await
         .map_err(|error| Failure::database(format!("failed to refresh usertoken [{}], error: ", user.name), error))?;
-    user.updated_at = written(now);
-    user.expires_at = written(expires_at);
+    user.updated_at = database.show(now);
+    user.expires_at = database.show(expires_at);
     Ok(user)
 }
 
@@ -202,7 +198,28 @@ pub(crate) fn parse_days(text: &str) -> Result<u16, Failure> {
 
 /// As Go quotes the text in its error.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    let mut quoted = String::from("\"");
+    for char in text.chars() {
+        match char {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\x07' => quoted.push_str("\\a"),
+            '\x08' => quoted.push_str("\\b"),
+            '\x0c' => quoted.push_str("\\f"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            '\x0b' => quoted.push_str("\\v"),
+            ' ' => quoted.push(' '),
+            '\0'..='\x1f' | '\x7f' => quoted.push_str(&format!("\\x{:02x}", u32::from(char))),
+            other if other.is_control() || other.is_whitespace() => {
+                quoted.push_str(&format!("\\u{:04x}", u32::from(other)));
+            }
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 #[cfg(test)]
@@ -224,6 +241,7 @@ mod tests {
         for text in ["", " 1", "1.5", "0x3", "1_0", "-", "+", "١"] {
             assert!(message(text).ends_with(": invalid syntax"), "{text}");
         }
+        assert!(message("7\u{a0}\n\"\0é").contains(r#"parsing "7\u00a0\n\"\x00é": invalid"#));
         assert!(message("99999999999999999999").ends_with("\"99999999999999999999\": value out of range"));
         for text in ["-1", "36501", "106752", "9223372036854775807"] {
             assert_eq!(message(text), "errcode: 1405061, invalid expire_time", "{text}");
@@ -264,6 +282,11 @@ mod tests {
         assert_eq!((other.status, other.code.value), (StatusCode::INTERNAL_SERVER_ERROR, 1_405_062));
         let long = create(&database, &"é".repeat(256), UserType::Saas).await.err().unwrap();
         assert_eq!((long.status, long.code.value), (StatusCode::INTERNAL_SERVER_ERROR, 1_405_062));
+        assert!(
+            long.message.ends_with("failed, error: Error 1406: Data too long for column 'name'"),
+            "{}",
+            long.message
+        );
         assert!(create(&database, &"é".repeat(255), UserType::Saas).await.is_ok());
     }
 }

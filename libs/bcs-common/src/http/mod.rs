@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod code;
+pub mod document;
 pub mod envelope;
 pub mod json;
 pub mod query;

@@ -13,17 +13,17 @@ use bcs_common::http::Body;
 use bcs_common::http::router::{Call, Router};
 use bcs_common::shutdown::Shutdown;
 use bcs_sql::Database;
+use bcs_tke::TkeClient;
 use futures::future::BoxFuture;
 use http::{Method, Response};
 use tracing::{debug, error};
 
 use crate::answer::{Answer, Failure};
 use crate::auth::Access;
-use crate::document::Document;
+use crate::document::{self, Document};
 use crate::grants::Grants;
 use crate::lookup::{Holder, TokenLookup};
 use crate::metrics::ApiMetrics;
-use crate::tke::TkeClient;
 
 /// The prefix of all routes.
 pub const MOUNT: &str = "/usermanager/v1";
@@ -56,7 +56,7 @@ impl Request {
     /// Reads the body.
     async fn document(&mut self) -> Result<Document, Failure> {
         let body = std::mem::replace(&mut self.call.body, Body::empty());
-        Document::read(&self.call.parts.headers, body).await
+        document::read(&self.call.parts.headers, body).await
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Shared;
 use crate::answer::{Answer, Failure, success};
 use crate::auth::{Access, bearer, unavailable};
-use crate::document::{Document, require};
+use crate::document::{self, require};
 
 #[derive(Serialize)]
 struct Verdict {
@@ -18,13 +18,13 @@ struct Verdict {
 /// the body is told only after that.
 pub(super) async fn verify(app: Shared, call: Call) -> Answer {
     let caller = bearer(&call.parts.headers).ok_or_else(Failure::unauthorized)?;
-    let document = Document::read(&call.parts.headers, call.body).await;
-    let token = document.as_ref().map_or("", |document| document.text("user_token"));
+    let body = document::read(&call.parts.headers, call.body).await;
+    let token = body.as_ref().map_or("", |document| document.text("user_token"));
     let [caller, holder] = app.tokens.find([caller, token]).await.map_err(unavailable)?;
     if !Access::Admin.allows(caller.as_ref()) {
         return Err(Failure::unauthorized());
     }
-    let document = document?;
+    let document = body?;
     let token = document.text("user_token");
     let (resource_type, action) = (document.text("resource_type"), document.text("action"));
     require(&[

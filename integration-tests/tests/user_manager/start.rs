@@ -1,9 +1,5 @@
 //! How bcs-user-manager starts: config, listeners, registration, metrics.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests: a panic is a failed test")]
-
-mod user_manager;
-
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -20,9 +16,10 @@ use bcs_integration_tests::wait::{eventually, eventually_some};
 use http::{Method, Request};
 use http_body_util::Full;
 use serde_json::{Value, json};
-use user_manager::{ADMIN, Api, PREFIX, config, start};
 
-const SOON: Duration = Duration::from_secs(20);
+use crate::api::{ADMIN, Api, PREFIX, config, start};
+
+const SOON: Duration = Duration::from_secs(60);
 
 /// Runs a config that must not stay.
 async fn refused(config: &Value) -> Output {
@@ -111,7 +108,7 @@ async fn both_listeners_serve_and_stop() {
     assert_eq!(pid_text, service.daemon().process().id().to_string());
     let database = service.dir().path().join("data/user-manager.db");
     assert_eq!(std::fs::metadata(database).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(service.stop().await < Duration::from_secs(3));
+    service.stop().await;
     let [_, log] = service.daemon().process().output();
     assert!(!log.contains(ADMIN));
 }
@@ -207,7 +204,7 @@ async fn it_registers_in_zookeeper_in_the_background() {
     server.daemon().start_again().await;
     let connector = || zookeeper_client::Client::connector().with_auth("digest", b"bcsce:bcsce@community2019");
     let looker = eventually_some("ZooKeeper answers", SOON, async || connector().connect(&address).await.ok()).await;
-    eventually("it is registered", Duration::from_secs(60), async || {
+    eventually("it is registered", SOON, async || {
         let children = looker.list_children("/bcs/services/endpoints/usermanager").await.unwrap_or_default();
         children.iter().any(|child| child.contains("-10.1.2.3"))
     })

@@ -1,4 +1,4 @@
-//! The rule `apiserver_addresses` (user-manager.md 4.4).
+//! The rule `apiserver_addresses` for the addresses of API servers that agents report (user-manager.md 4.4, api.md 10).
 
 /// Bytes of one address.
 const LENGTH: std::ops::RangeInclusive<usize> = 4..=2082;
@@ -6,7 +6,7 @@ const LENGTH: std::ops::RangeInclusive<usize> = 4..=2082;
 const SCHEMES: &[&str] = &["ftp", "tcp", "udp", "ws", "wss", "http", "https"];
 
 /// Whether a list, joined by `;` or (as newer agents do) by `,`, holds addresses of API servers only.
-pub(crate) fn are_valid(list: &str) -> bool {
+pub fn are_valid(list: &str) -> bool {
     list.split([';', ',']).all(is_valid)
 }
 

@@ -1,21 +1,21 @@
-//! Tokens: how they are made and compared (user-manager.md 9).
+//! Tokens: how they are made and compared (user-manager.md 9, api.md 9.2).
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use rand::RngExt;
 use rand::distr::Alphanumeric;
 
 /// Characters of a user token.
-pub(crate) const USER_TOKEN: usize = 32;
+pub const USER_TOKEN: usize = 32;
 /// Characters of a register token.
-pub(crate) const REGISTER_TOKEN: usize = 128;
+pub const REGISTER_TOKEN: usize = 128;
 
 /// A new token: random letters and digits, each of the 62 as likely as the others.
-pub(crate) fn generate(length: usize) -> String {
+pub fn generate(length: usize) -> String {
     rand::rng().sample_iter(Alphanumeric).take(length).map(char::from).collect()
 }
 
 /// Whether two tokens are the same, in a time that does not tell where they differ.
-pub(crate) fn same(left: &str, right: &str) -> bool {
+pub fn same(left: &str, right: &str) -> bool {
     verify_slices_are_equal(left.as_bytes(), right.as_bytes()).is_ok()
 }
 

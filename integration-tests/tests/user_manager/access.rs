@@ -1,9 +1,5 @@
 //! Every route of bcs-user-manager without, with a wrong, an expired and another user's token.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests: a panic is a failed test")]
-
-mod user_manager;
-
 use bcs_integration_tests::service::Service;
 use bcs_user_manager::ROUTES;
 use bytes::Bytes;
@@ -11,7 +7,8 @@ use http::header::{ACCEPT, AUTHORIZATION};
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
-use user_manager::{ADMIN, Api, PREFIX, config, start};
+
+use crate::api::{ADMIN, Api, PREFIX, config, start};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq)]

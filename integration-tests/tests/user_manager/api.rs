@@ -1,13 +1,5 @@
 //! What the tests of bcs-user-manager share.
 
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "helpers of tests: a panic is a failed test; not every test program uses all"
-)]
-
 use bcs_common::secret;
 use bcs_integration_tests::http::Client;
 use bcs_integration_tests::service::{Service, ServiceSpec};

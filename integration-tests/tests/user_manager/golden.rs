@@ -1,9 +1,5 @@
 //! The recorded conversations of bcs-user-manager, on both databases.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests: a panic is a failed test")]
-
-mod user_manager;
-
 use std::path::{Path, PathBuf};
 
 use bcs_integration_tests::certs::Certs;
@@ -11,7 +7,8 @@ use bcs_integration_tests::golden::Replay;
 use bcs_integration_tests::servers::mariadb::MariaDb;
 use bcs_integration_tests::workdir::WorkDir;
 use serde_json::{Value, json};
-use user_manager::{ADMIN, config, start};
+
+use crate::api::{ADMIN, config, start};
 
 /// The longest pause that is kept. The original's pauses of a minute wait for its cache of permissions; here a grant counts
 /// at once.
