@@ -45,7 +45,7 @@ pub(crate) struct Rest {
     pub metrics: ApiMetrics,
 }
 
-type Shared = Arc<Rest>;
+pub(crate) type Shared = Arc<Rest>;
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
