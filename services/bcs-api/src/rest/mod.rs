@@ -18,9 +18,10 @@ use bcs_common::http::Body;
 use bcs_common::http::body::BodyError;
 use bcs_common::http::document::Document;
 use bcs_common::http::query::Query;
-use bcs_common::http::router::{Call, Router};
+use bcs_common::http::router::{Call, Params, Router};
 use bcs_tke::TkeClient;
 use futures::future::BoxFuture;
+use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use tracing::{debug, error};
 
@@ -128,16 +129,16 @@ pub struct Route {
 
 macro_rules! route {
     ($method:ident $template:literal, $access:ident, $handler:path) => {
+        route!($method $template, $access, $handler, counted: true)
+    };
+    ($method:ident $template:literal, $access:ident, $handler:path, counted: $counted:literal) => {
         Route {
             method: Method::$method,
             template: $template,
             access: Access::$access,
-            counted: true,
+            counted: $counted,
             handler: |rest, request| Box::pin($handler(rest, request)),
         }
-    };
-    ($method:ident $template:literal, $access:ident, $handler:path, uncounted) => {
-        Route { counted: false, ..route!($method $template, $access, $handler) }
     };
 }
 
@@ -146,11 +147,11 @@ pub const ROUTES: &[Route] = &[
     route!(POST "/users", Super, users::create),
     route!(GET "/users/{user_name}", Super, users::get),
     route!(POST "/users/{user_id}/tokens", Super, users::create_token),
-    route!(POST "/clusters", User, clusters::create_plain, uncounted),
+    route!(POST "/clusters", User, clusters::create_plain, counted: false),
     route!(POST "/clusters/bcs", User, clusters::create_bcs),
     route!(GET "/clusters/bcs/query_by_id", User, clusters::query_by_id),
     route!(GET "/clusters/bcs/query_by_cluster_id", Open, clusters::query_by_cluster_id),
-    route!(PUT "/clusters/{cluster_id}/credentials", Open, credentials::report, uncounted),
+    route!(PUT "/clusters/{cluster_id}/credentials", Open, credentials::report, counted: false),
     route!(GET "/clusters/{cluster_id}/credentials", Owner, credentials::get),
     route!(GET "/clusters/{cluster_id}/client_credentials", Cluster, credentials::for_client),
     route!(GET "/clusters/{cluster_id}/register_tokens", Owner, register_tokens::list),
@@ -176,7 +177,7 @@ pub(crate) fn router() -> Router<Shared> {
 async fn serve(rest: Shared, call: Call, route: &'static Route) -> Response<Body> {
     let started = Instant::now();
     let method = call.parts.method.clone();
-    let answer = match admit(&rest, &call, route.access).await {
+    let answer = match admit(&rest, &call.parts, &call.params, route.access).await {
         Ok((caller, cluster)) => {
             let answer = (route.handler)(Arc::clone(&rest), Request { call, caller, cluster }).await;
             if route.counted {
@@ -199,17 +200,22 @@ async fn serve(rest: Shared, call: Call, route: &'static Route) -> Response<Body
 }
 
 /// Who calls, and the cluster that the call is about.
-async fn admit(rest: &Rest, call: &Call, access: Access) -> Result<(Option<Caller>, Option<Cluster>), Failure> {
-    let headers = &call.parts.headers;
+async fn admit(
+    rest: &Rest,
+    parts: &Parts,
+    params: &Params,
+    access: Access,
+) -> Result<(Option<Caller>, Option<Cluster>), Failure> {
+    let headers = &parts.headers;
     let caller = match access {
         Access::Open => return Ok((None, None)),
         Access::Super => return Ok((Some(rest.users.super_user(headers).await?), None)),
-        Access::User | Access::Cluster | Access::Owner => rest.users.user(headers, &Query::of(&call.parts.uri)).await?,
+        Access::User | Access::Cluster | Access::Owner => rest.users.user(headers, &Query::of(&parts.uri)).await?,
     };
     if access == Access::User {
         return Ok((Some(caller), None));
     }
-    let id = call.params.get("cluster_id");
+    let id = params.get("cluster_id");
     let cluster = rest.store.cluster(id).await?.ok_or_else(|| no_such_cluster(id))?;
     let is_owner = caller.is_super_user || caller.id == cluster.creator_id;
     if access == Access::Owner && !is_owner {

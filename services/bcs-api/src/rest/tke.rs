@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::answer::{Answer, Failure, done, success};
 use super::{Request, Rest, Shared, validate};
-use crate::store::{Access, ClusterInfo};
+use crate::store::{Access, Cluster, ClusterInfo, ClusterType};
 
 /// `POST /tke/lb/subnet`
 pub(super) async fn set_subnet(rest: Shared, mut request: Request) -> Answer {
@@ -27,7 +27,7 @@ pub(super) async fn set_subnet(rest: Shared, mut request: Request) -> Answer {
 /// `POST /clusters/{cluster_id}/bind_lb`
 pub(super) async fn bind_load_balancer(rest: Shared, request: Request) -> Answer {
     const CODE_NAME: &str = "CANNOT_BIND_TKE_CLUSTER_LB";
-    let info = tke_cluster(&rest, &request).await?;
+    let info = tke_cluster(&rest, request.cluster()?).await?;
     let client = client(&rest, CODE_NAME)?;
     let region = &info.tke_cluster_region;
     let subnet_id = rest.store.subnet(region).await?;
@@ -40,7 +40,7 @@ pub(super) async fn bind_load_balancer(rest: Shared, request: Request) -> Answer
 /// `GET /clusters/{cluster_id}/get_lb_status`
 pub(super) async fn load_balancer_status(rest: Shared, request: Request) -> Answer {
     const CODE_NAME: &str = "GET_TKE_MASTER_VIP_FAILED";
-    let info = tke_cluster(&rest, &request).await?;
+    let info = tke_cluster(&rest, request.cluster()?).await?;
     let status = client(&rest, CODE_NAME)?.master_vip_status(&info.tke_cluster_id, &info.tke_cluster_region).await;
     let status = status.map_err(|error| failed(CODE_NAME, &invoking("GetMasterVip", &error)))?;
     success(&json!({ "cluster_id": request.cluster()?.id, "status": status }))
@@ -49,7 +49,7 @@ pub(super) async fn load_balancer_status(rest: Shared, request: Request) -> Answ
 /// `POST /clusters/{cluster_id}/sync_credentials`
 pub(super) async fn sync_credentials(rest: Shared, request: Request) -> Answer {
     const CODE_NAME: &str = "CANNOT_SYNC_TKE_CREDENTIALS";
-    let info = tke_cluster(&rest, &request).await?;
+    let info = tke_cluster(&rest, request.cluster()?).await?;
     let told = client(&rest, CODE_NAME)?.security_info(&info.tke_cluster_id, &info.tke_cluster_region).await;
     let told = told.map_err(|error| failed(CODE_NAME, &invoking("DescribeClusterSecurityInfo", &error)))?;
     if told.pgw_endpoint.is_empty() || told.domain.is_empty() {
@@ -68,12 +68,12 @@ pub(super) async fn sync_credentials(rest: Shared, request: Request) -> Answer {
 }
 
 /// What is known of the cluster in the path, if it is one of TKE.
-async fn tke_cluster(rest: &Rest, request: &Request) -> Result<ClusterInfo, Failure> {
-    let id = &request.cluster()?.id;
+async fn tke_cluster(rest: &Rest, cluster: &Cluster) -> Result<ClusterInfo, Failure> {
+    let id = &cluster.id;
     let info = rest.store.cluster_info(id).await?;
     let info =
         info.ok_or_else(|| Failure::bad_request("EXTERNAL_CLUSTER_NOT_EXISTS", "external cluster info not exists"))?;
-    if info.cluster_type != crate::store::ClusterType::Tke.number() {
+    if info.cluster_type != ClusterType::Tke.number() {
         return Err(Failure::bad_request("NOT_TKE_CLUSTER", format!("cluster {id} is not tke cluster")));
     }
     Ok(info)

@@ -103,10 +103,10 @@ fn algorithm(name: &str) -> Option<&'static RsaParameters> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use aws_lc_rs::encoding::AsDer;
+    use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::rsa::{KeyPair, KeySize};
-    use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA512};
+    use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA512, RsaEncoding};
     use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -122,14 +122,14 @@ pub(super) mod tests {
         }
 
         pub(in super::super) fn pem(&self) -> String {
-            let der = self.0.public_key().as_der().unwrap();
+            let der: PublicKeyX509Der<'_> = self.0.public_key().as_der().unwrap();
             format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der.as_ref()))
         }
 
         pub(in super::super) fn sign(&self, alg: &str, claims: &Value) -> String {
             let encode = |value: &Value| BASE64.encode(value.to_string());
             let signed = format!("{}.{}", encode(&json!({"alg": alg, "typ": "JWT"})), encode(claims));
-            let padding: &dyn aws_lc_rs::signature::RsaEncoding =
+            let padding: &'static dyn RsaEncoding =
                 if alg == "PS512" { &RSA_PSS_SHA512 } else { &RSA_PKCS1_SHA256 };
             let mut signature = vec![0; self.0.public_modulus_len()];
             self.0.sign(padding, &SystemRandom::new(), signed.as_bytes(), &mut signature).unwrap();

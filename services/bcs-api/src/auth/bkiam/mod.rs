@@ -136,11 +136,11 @@ impl V4Filter {
     ///
     /// # Errors
     /// It does not: the answer for the client.
-    pub async fn check(&self, parts: &Parts, path: &str) -> Result<(), Response<Body>> {
+    pub async fn check(&self, parts: &Parts, path: &str) -> Result<(), Box<Response<Body>>> {
         let Some(inner) = &self.0 else { return Ok(()) };
         inner.check(&parts.method, path, &parts.headers).await.map_err(|refusal| {
             debug!("{} {path} refused: {refusal}", parts.method);
-            refusal.into_response()
+            Box::new(refusal.into_response())
         })
     }
 }
@@ -166,7 +166,7 @@ impl Inner {
             let Some(remote) = &self.remote else {
                 return Err(refused("no in whitelist and remote check is banned"));
             };
-            return remote.user_of_token(token).map(Caller::User).map_err(|reason| refused(reason));
+            return remote.user_of_token(token).map(Caller::User).map_err(refused);
         }
         if self.skip_none_token {
             return Ok(Caller::Anonymous);

@@ -166,7 +166,7 @@ impl Rule {
     }
 
     fn find<'a>(&self, method: &Method, path: &[&'a str]) -> Option<Found<'a>> {
-        let (_, action) = self.methods.iter().find(|(known, _)| method == known)?;
+        let (_, action) = self.methods.iter().find(|(known, _)| method.as_str() == *known)?;
         if self.segments.len() != path.len() {
             return None;
         }

@@ -5,15 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use bcs_common::token;
 use chrono::{DateTime, Duration, Utc};
 use parking_lot::RwLock;
-use rand::Rng;
-use rand::seq::IndexedRandom;
 use serde::{Deserialize, Serialize};
 
 /// How long a token lasts after its user was seen.
 const LIFE: Duration = Duration::hours(2);
 /// Characters of the random part of a token.
 const RANDOM: usize = 10;
-const ALPHABET: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 /// A token as it is kept.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -30,10 +27,8 @@ pub(super) struct Record {
 impl Record {
     /// A token for a new user: the seconds since 1970 and something random.
     pub fn new(username: &str, now: DateTime<Utc>) -> Self {
-        let mut rng = rand::rng();
-        let random: String = (0..RANDOM).filter_map(|_| character(&mut rng)).collect();
         Self {
-            token: format!("{}_{random}", now.timestamp()),
+            token: format!("{}_{}", now.timestamp(), token::generate(RANDOM)),
             username: username.to_owned(),
             message: String::new(),
             expire_time: later(now),
@@ -50,10 +45,6 @@ impl Record {
 
 fn later(now: DateTime<Utc>) -> DateTime<Utc> {
     now.checked_add_signed(LIFE).unwrap_or(now)
-}
-
-fn character(rng: &mut impl Rng) -> Option<char> {
-    ALPHABET.choose(rng).copied().map(char::from)
 }
 
 /// Tokens by user, as they were read last, and the users seen since.
