@@ -1,7 +1,7 @@
 //! Every route of the REST API with every kind of caller.
 
 use bcs_api::{REST_ROUTES, RestAccess};
-use bcs_integration_tests::service::Service;
+use bcs_integration_tests::service::{Service, ServiceSpec};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -143,4 +143,16 @@ async fn user_0_and_empty_filters_match_nothing() {
         let path = format!("/clusters/bcs/query_by_cluster_id{query}");
         assert_eq!(admin.call(Method::GET, &path, &Value::Null).await.0, StatusCode::BAD_REQUEST, "{query}");
     }
+}
+
+#[tokio::test]
+async fn a_token_that_does_not_decrypt_is_a_clear_error() {
+    let mut config = config("");
+    config["bke"]["bootstrap_users"][0]["tokens"] = json!(["hunter2!"]);
+    let spec = ServiceSpec::new("bcs-api").config(&config);
+    let output = spec.ports(&["insecure_port", "port", "metric_port"]).output().await;
+    assert_eq!(output.code, Some(1), "{output:?}");
+    let text = format!("{}{}", output.stdout, output.stderr);
+    let reason = "token of user [admin], key \"bke.bootstrap_users[0].tokens[0]\": the value is not base64";
+    assert!(text.contains(reason) && !text.contains("hunter2"), "{text}");
 }
