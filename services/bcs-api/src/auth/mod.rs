@@ -10,6 +10,6 @@ mod paas;
 mod users;
 
 pub(crate) use bkiam::{FilterError, V4Filter};
-pub(crate) use http_client::{CallError, HttpClient};
+pub(crate) use http_client::HttpClient;
 pub(crate) use paas::Paas;
 pub(crate) use users::{Caller, Refusal, Users};
