@@ -9,7 +9,8 @@ mod http_client;
 mod paas;
 mod users;
 
-pub(crate) use bkiam::{FilterError, V4Filter};
+pub use bkiam::FilterError;
+pub(crate) use bkiam::V4Filter;
 pub(crate) use http_client::HttpClient;
 pub(crate) use paas::Paas;
 pub(crate) use users::{Caller, Refusal, Users};
