@@ -1,7 +1,7 @@
 //! Reads certificate files: CA bundles, and certificate chains with their private key (common.md 2.2).
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -26,14 +26,33 @@ pub(super) struct Authorities {
 /// without any usable one is an error.
 pub(super) fn authorities(keys: &ConfigKeys, path: &Path) -> Result<Authorities, TlsError> {
     read(keys.ca, path, |file| {
-        let mut roots = RootCertStore::empty();
-        let certificates: Vec<_> =
-            certificates(file).into_iter().filter(|certificate| roots.add(certificate.clone()).is_ok()).collect();
-        if certificates.is_empty() {
-            return Err(FileError::NoAuthority);
-        }
-        Ok(Authorities { roots: Arc::new(roots), certificates })
+        let authorities = authorities_in(file);
+        if authorities.certificates.is_empty() { Err(FileError::NoAuthority) } else { Ok(authorities) }
     })
+}
+
+/// The usable CA certificates in PEM text; there may be none.
+pub(super) fn authorities_in(pem: &[u8]) -> Authorities {
+    let mut roots = RootCertStore::empty();
+    let certificates: Vec<_> =
+        certificates(pem).into_iter().filter(|certificate| roots.add(certificate.clone()).is_ok()).collect();
+    Authorities { roots: Arc::new(roots), certificates }
+}
+
+/// The bundles of the usual systems, the first that there is counts; `SSL_CERT_FILE` goes before, as in Go.
+const SYSTEM_BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The CA certificates of the operating system; none if it has no bundle.
+pub(super) fn system_authorities() -> Authorities {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let mut files = named.into_iter().chain(SYSTEM_BUNDLES.map(PathBuf::from));
+    authorities_in(&files.find_map(|file| fs::read(file).ok()).unwrap_or_default())
 }
 
 /// Reads an own certificate, with the rest of its chain if the file holds it, and its private key.

@@ -16,7 +16,7 @@ mod verify_server;
 mod x509;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -172,6 +172,38 @@ pub fn client_config(tls: &ClientTls, alpn: &[&str]) -> Result<Arc<ClientConfig>
     Ok(Arc::new(config))
 }
 
+/// The TLS side of connections to servers whose CA is not in a file but came with a cluster's credentials: a certificate
+/// must be signed by one in this PEM text and made out for the name that is dialled. Without any in it none is accepted.
+pub fn pinned_client_config(ca_pem: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
+    named_client_config(certificates::authorities_in(ca_pem))
+}
+
+/// As [`pinned_client_config`], with the authorities of the operating system. They are read once.
+pub fn system_client_config() -> Result<Arc<ClientConfig>, TlsError> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(config) = CONFIG.get() {
+        return Ok(Arc::clone(config));
+    }
+    let config = named_client_config(certificates::system_authorities())?;
+    Ok(Arc::clone(CONFIG.get_or_init(|| config)))
+}
+
+fn named_client_config(authorities: certificates::Authorities) -> Result<Arc<ClientConfig>, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = verify_server::SignedByAuthority {
+        authorities,
+        check_name: true,
+        algorithms: provider.signature_verification_algorithms,
+        remedies: false,
+    };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
 /// The CA file must be usable even if nothing is checked against it, as in the original.
 fn server_verifier(tls: &ClientTls, provider: &CryptoProvider) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
     let keys = &tls.config_keys;
@@ -184,6 +216,7 @@ fn server_verifier(tls: &ClientTls, provider: &CryptoProvider) -> Result<Arc<dyn
             authorities,
             check_name: verify == Some(Verify::Full),
             algorithms,
+            remedies: true,
         })),
     }
 }

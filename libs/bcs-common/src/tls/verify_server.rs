@@ -45,6 +45,8 @@ pub(super) struct SignedByAuthority {
     pub authorities: Authorities,
     pub check_name: bool,
     pub algorithms: WebPkiSupportedAlgorithms,
+    /// Whether a refusal says which configuration key changes it.
+    pub remedies: bool,
 }
 
 impl SignedByAuthority {
@@ -57,8 +59,11 @@ impl SignedByAuthority {
     ) -> Result<(), Error> {
         // A self-signed certificate that was configured as CA vouches for itself. The chain builder cannot say so:
         // it wants a CA certificate at one end and none at the other.
-        if !self.check_name && self.is_authority(end_entity, now) {
-            return Ok(());
+        if self.is_authority(end_entity, now) {
+            return match self.check_name {
+                true => verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name),
+                false => Ok(()),
+            };
         }
         if x509::is_version_1(end_entity) {
             let authorities = &self.authorities.certificates;
@@ -101,7 +106,7 @@ impl ServerCertVerifier for SignedByAuthority {
     ) -> Result<ServerCertVerified, Error> {
         match self.check(end_entity, intermediates, server_name, now) {
             Ok(()) => Ok(ServerCertVerified::assertion()),
-            Err(error) => Err(Refusal::new(server_name, error).into()),
+            Err(error) => Err(Refusal::new(server_name, error, self.remedies).into()),
         }
     }
 
@@ -174,11 +179,11 @@ impl ServerCertVerifier for AnyCertificate {
 struct Refusal {
     peer: String,
     reason: String,
-    remedy: &'static str,
+    remedy: Option<&'static str>,
 }
 
 impl Refusal {
-    fn new(peer: &ServerName<'_>, error: Error) -> Self {
+    fn new(peer: &ServerName<'_>, error: Error, with_remedy: bool) -> Self {
         const ANY: &str = "set tls_verify to \"none\" to accept any certificate";
         const CHAIN: &str = "set tls_verify to \"chain\" to accept any name";
         let (reason, remedy) = match error {
@@ -196,13 +201,14 @@ impl Refusal {
             Error::InvalidCertificate(reason) => (reason.to_string(), ANY),
             other => (other.to_string(), ANY),
         };
-        Self { peer: peer.to_str().into_owned(), reason, remedy }
+        Self { peer: peer.to_str().into_owned(), reason, remedy: with_remedy.then_some(remedy) }
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the certificate of {} is refused: {}; {}", self.peer, self.reason, self.remedy)
+        write!(f, "the certificate of {} is refused: {}", self.peer, self.reason)?;
+        self.remedy.map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
     }
 }
 

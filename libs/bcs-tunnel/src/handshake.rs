@@ -1,0 +1,154 @@
+//! How an agent introduces itself (common.md 7.1). Who is let in is the service's business.
+
+use base64::DecodeError;
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use http::HeaderMap;
+use serde::Deserialize;
+
+use crate::server::Refusal;
+
+/// Header: the module that dials.
+pub const MODULE: &str = "bcs-api-tunnel-module";
+/// Header: the cluster it serves.
+pub const CLUSTER_ID: &str = "bcs-api-tunnel-clusterid";
+/// Header: a register token, or the token of peers.
+pub const TOKEN: &str = "bcs-api-tunnel-token";
+/// Header: [`AgentParams`] as base64 of JSON.
+pub const PARAMS: &str = "bcs-api-tunnel-params";
+/// Header: the id of a peer.
+pub const PEER_ID: &str = "bcs-api-tunnel-id";
+
+/// As Go: bits after the last byte do not matter.
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+
+/// The headers of an agent; empty where one is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgentHeaders<'a> {
+    /// The module: `kubeagent`, `mesosdriver`, or an older spelling.
+    pub module: &'a str,
+    /// The id of its cluster.
+    pub cluster_id: &'a str,
+    /// Its register token.
+    pub token: &'a str,
+    /// [`AgentParams`] in base64.
+    pub params: &'a str,
+}
+
+impl<'a> AgentHeaders<'a> {
+    /// Reads them.
+    pub fn of(headers: &'a HeaderMap) -> Self {
+        Self {
+            module: text(headers, MODULE),
+            cluster_id: text(headers, CLUSTER_ID),
+            token: text(headers, TOKEN),
+            params: text(headers, PARAMS),
+        }
+    }
+}
+
+/// A header as text; empty if it is missing or no text.
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// What an agent registers.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct AgentParams {
+    /// The URL of the API server or driver, seen from the agent.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub address: String,
+    /// The bearer token for it.
+    #[serde(rename = "userToken", deserialize_with = "null_is_empty")]
+    pub user_token: String,
+    /// The CA of it: PEM in base64.
+    #[serde(rename = "caCert", deserialize_with = "null_is_empty")]
+    pub ca_cert: String,
+}
+
+/// The token is a secret.
+impl std::fmt::Debug for AgentParams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AgentParams").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// `null` leaves a field as it is in Go.
+fn null_is_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl AgentParams {
+    /// Reads the value of the header; no or an empty header is refused too, as no JSON.
+    ///
+    /// # Errors
+    /// A refusal with 400 and the text of Go's decoders.
+    pub fn decode(header: &str) -> Result<Self, Refusal> {
+        let json = decode_base64(header)?;
+        serde_json::from_slice(&json).map_err(|error| match error.is_eof() {
+            true => Refusal::bad_request("unexpected end of JSON input"),
+            false => Refusal::bad_request(format!("invalid JSON: {error}")),
+        })
+    }
+
+    /// The CA as PEM.
+    ///
+    /// # Errors
+    /// A refusal with 400 and the text of Go's decoder.
+    pub fn ca_pem(&self) -> Result<Vec<u8>, Refusal> {
+        decode_base64(&self.ca_cert)
+    }
+}
+
+fn decode_base64(text: &str) -> Result<Vec<u8>, Refusal> {
+    // Go skips line ends.
+    let text: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+    BASE64.decode(&text).map_err(|error| {
+        let at = match error {
+            DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
+            DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => text.len() / 4 * 4,
+        };
+        Refusal::bad_request(format!("illegal base64 data at input byte {at}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    fn encode(json: &str) -> String {
+        BASE64.encode(json)
+    }
+
+    #[test]
+    fn reads_what_agents_send() {
+        let params = AgentParams::decode(&encode(
+            r#"{"address":"https://10.0.0.1:6443","userToken":"t","caCert":"LS0t","more":1}"#,
+        ))
+        .unwrap();
+        assert_eq!(params.address, "https://10.0.0.1:6443");
+        assert_eq!(params.ca_pem().unwrap(), b"---");
+        assert!(!format!("{params:?}").contains("user_token"));
+        let driver = AgentParams::decode(&encode(r#"{"address":"http://10.0.0.1:8080","caCert":null}"#)).unwrap();
+        assert_eq!((driver.user_token.as_str(), driver.ca_cert.as_str()), ("", ""));
+    }
+
+    #[test]
+    fn refuses_with_the_texts_of_go() {
+        for (header, text) in [
+            (String::new(), "unexpected end of JSON input"),
+            ("!".to_owned(), "illegal base64 data at input byte 0"),
+            (encode("{"), "unexpected end of JSON input"),
+            (encode("[1]"), "invalid JSON"),
+        ] {
+            let refusal = AgentParams::decode(&header).unwrap_err();
+            assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
+            assert!(refusal.text.starts_with(text), "{header}: {}", refusal.text);
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! A backend: how to connect to it, and requests over kept connections.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bcs_common::http::Body;
+use bcs_common::shutdown::Shutdown;
+use bcs_common::tls::{self, TlsError};
+use http::header::HOST;
+use http::{HeaderValue, Method, Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::address::{Address, AddressError};
+use super::error::{ProxyError, Stage};
+use super::pool::{Pool, Pooled};
+use crate::client::Stream;
+use crate::server::TunnelServer;
+
+/// For a TCP connection.
+const DIAL: Duration = Duration::from_secs(30);
+/// For the TLS handshake.
+const TLS: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// How to reach a backend.
+#[derive(Clone, Debug)]
+pub enum Route {
+    /// By TCP.
+    Direct,
+    /// Through the tunnel of an agent.
+    Tunnel {
+        /// Where the agents are.
+        server: TunnelServer,
+        /// The client key of the agent.
+        key: String,
+    },
+}
+
+/// Whose certificates are accepted of an `https` backend.
+#[derive(Clone)]
+pub enum Trust {
+    /// Those of the authorities of the operating system; the name must match.
+    System,
+    /// Those of the authorities in this PEM text only; the name must match. Without any in it nothing is accepted.
+    Pem(Vec<u8>),
+    /// What this configuration says.
+    Config(Arc<ClientConfig>),
+}
+
+impl PartialEq for Trust {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::System, Self::System) => true,
+            (Self::Pem(a), Self::Pem(b)) => a == b,
+            (Self::Config(a), Self::Config(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::System => "System",
+            Self::Pem(_) => "Pem",
+            Self::Config(_) => "Config",
+        })
+    }
+}
+
+/// What makes a backend.
+#[derive(Clone, Debug)]
+pub struct UpstreamSettings {
+    /// URLs of it, at least one; their paths are ignored. Where the first refuses, the next is tried at once.
+    pub addresses: Vec<String>,
+    /// For `https`.
+    pub trust: Trust,
+    /// The name in its certificate; None: the host of the address.
+    pub server_name: Option<String>,
+    /// How to get there.
+    pub route: Route,
+    /// Idle connections that are kept.
+    pub max_idle: usize,
+}
+
+impl PartialEq for UpstreamSettings {
+    fn eq(&self, other: &Self) -> bool {
+        let same_route = match (&self.route, &other.route) {
+            (Route::Direct, Route::Direct) => true,
+            (Route::Tunnel { key: a, .. }, Route::Tunnel { key: b, .. }) => a == b,
+            _ => false,
+        };
+        same_route
+            && self.addresses == other.addresses
+            && self.trust == other.trust
+            && self.server_name == other.server_name
+            && self.max_idle == other.max_idle
+    }
+}
+
+/// The settings make no backend.
+#[derive(Debug, Error)]
+pub enum UpstreamError {
+    /// An address is no URL.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// There is no address.
+    #[error("no address")]
+    NoAddress,
+    /// The name cannot be one of a certificate.
+    #[error("{0:?} is no name of a server")]
+    ServerName(String),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A backend with its kept connections.
+pub struct Upstream {
+    endpoints: Vec<Endpoint>,
+    /// The endpoint that answered last.
+    current: AtomicUsize,
+    route: Route,
+    pool: Arc<Pool>,
+    shutdown: Shutdown,
+}
+
+struct Endpoint {
+    address: Address,
+    host_port: String,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.endpoints.iter().map(|endpoint| &endpoint.address)).finish()
+    }
+}
+
+impl Upstream {
+    /// A backend without connections.
+    ///
+    /// # Errors
+    /// See [`UpstreamError`].
+    pub fn new(settings: &UpstreamSettings, shutdown: Shutdown) -> Result<Self, UpstreamError> {
+        let addresses: Vec<Address> =
+            settings.addresses.iter().map(|text| text.parse()).collect::<Result<_, AddressError>>()?;
+        if addresses.is_empty() {
+            return Err(UpstreamError::NoAddress);
+        }
+        let tls = match addresses.iter().any(|address| address.tls) {
+            true => Some(TlsConnector::from(client_config(&settings.trust)?)),
+            false => None,
+        };
+        let endpoint = |address: Address| {
+            let name = settings.server_name.as_ref().unwrap_or(&address.host);
+            let tls = match (&tls, address.tls) {
+                (Some(tls), true) => Some((tls.clone(), server_name(name)?)),
+                _ => None,
+            };
+            Ok::<_, UpstreamError>(Endpoint { host_port: address.host_port(), tls, address })
+        };
+        Ok(Self {
+            endpoints: addresses.into_iter().map(endpoint).collect::<Result<_, _>>()?,
+            current: AtomicUsize::new(0),
+            route: settings.route.clone(),
+            pool: Pool::new(settings.max_idle),
+            shutdown,
+        })
+    }
+
+    /// Whether this host, with or without port, is the one of the backend.
+    pub(super) fn is_host(&self, authority: &str) -> bool {
+        self.endpoints.iter().any(|endpoint| {
+            endpoint.address.authority.eq_ignore_ascii_case(authority)
+                || endpoint.host_port.eq_ignore_ascii_case(authority)
+        })
+    }
+
+    pub(super) fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
+    }
+
+    /// Closes the connections that are not in use; those in use are closed after their answer.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
+    /// A new connection, over TLS if the address says so. The addresses are tried in turn, from the one that answered
+    /// last.
+    ///
+    /// # Errors
+    /// That of the last address.
+    pub async fn connect(&self) -> Result<Box<dyn Stream>, ProxyError> {
+        let first = self.current.load(Ordering::Relaxed);
+        let mut error = ProxyError::connect("no address");
+        for step in 0..self.endpoints.len() {
+            let index = (first + step) % self.endpoints.len();
+            let Some(endpoint) = self.endpoints.get(index) else { continue };
+            match self.connect_to(endpoint).await {
+                Ok(stream) => {
+                    self.current.store(index, Ordering::Relaxed);
+                    return Ok(stream);
+                }
+                Err(reason) => error = reason,
+            }
+        }
+        Err(error)
+    }
+
+    async fn connect_to(&self, endpoint: &Endpoint) -> Result<Box<dyn Stream>, ProxyError> {
+        let stream: Box<dyn Stream> = match &self.route {
+            Route::Tunnel { server, key } => {
+                let stream = server.dial(key, "tcp", &endpoint.host_port);
+                Box::new(stream.map_err(|error| ProxyError::new(Stage::Connect, &error))?)
+            }
+            Route::Direct => Box::new(dial(&endpoint.host_port).await.map_err(|error| {
+                ProxyError::connect(format!("dial tcp {}: {}", endpoint.host_port, reason(&error)))
+            })?),
+        };
+        let Some((tls, name)) = &endpoint.tls else { return Ok(stream) };
+        match timeout(TLS, tls.connect(name.clone(), stream)).await {
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
+            // What the tunnel reports arrives here too.
+            Ok(Err(error)) => {
+                let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+                Err(ProxyError::new(if is_tls { Stage::Tls } else { Stage::Exchange }, &error))
+            }
+            Err(_) => Err(ProxyError::new(Stage::Tls, &io::Error::other("TLS handshake timeout"))),
+        }
+    }
+
+    /// A new connection that is ready for a request.
+    pub(super) async fn open(&self) -> Result<SendRequest<Body>, ProxyError> {
+        let stream = self.connect().await?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| ProxyError::exchange(&error))?;
+        // It ends when its sender is dropped: with the pool, or with the answer it carries.
+        self.shutdown.spawn("upstream connection", connection.with_upgrades());
+        Ok(sender)
+    }
+
+    /// Sends a request over a kept or a new connection. Its URI is the target alone; `Host` is added if there is none.
+    /// A kept connection that turns out to be closed is replaced, if the request was not sent or may be sent twice.
+    ///
+    /// # Errors
+    /// If no answer begins.
+    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, ProxyError> {
+        self.add_host(&mut request);
+        loop {
+            let (mut sender, reused) = match self.pool.take() {
+                Some(sender) => (sender, true),
+                None => (self.open().await?, false),
+            };
+            let again = if reused { repeatable(&request) } else { None };
+            match sender.try_send_request(request).await {
+                Ok(response) => return Ok(self.pooled(response, sender)),
+                Err(mut error) => {
+                    request = match (error.take_message(), again) {
+                        (Some(unsent), _) if reused => unsent,
+                        (None, Some(again)) if error.error().is_incomplete_message() => again,
+                        _ => return Err(ProxyError::exchange(&error.into_error())),
+                    };
+                }
+            }
+        }
+    }
+
+    fn pooled(&self, response: Response<Incoming>, sender: SendRequest<Body>) -> Response<Body> {
+        response.map(|body| Body::new(Pooled::new(body, sender, &self.pool)))
+    }
+
+    fn add_host(&self, request: &mut Request<Body>) {
+        if request.headers().contains_key(HOST) {
+            return;
+        }
+        let current = self.endpoints.get(self.current.load(Ordering::Relaxed));
+        let host = current.and_then(|endpoint| HeaderValue::try_from(&endpoint.address.authority).ok());
+        if let Some(host) = host {
+            request.headers_mut().insert(HOST, host);
+        }
+    }
+}
+
+/// A copy, if sending it twice does no harm.
+fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
+    let harmless = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if !harmless || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(Body::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, TlsError> {
+    match trust {
+        Trust::System => tls::system_client_config(),
+        Trust::Pem(pem) => tls::pinned_client_config(pem),
+        Trust::Config(config) => Ok(Arc::clone(config)),
+    }
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, UpstreamError> {
+    ServerName::try_from(name.to_owned()).map_err(|_| UpstreamError::ServerName(name.to_owned()))
+}
+
+async fn dial(host_port: &str) -> io::Result<TcpStream> {
+    let stream = timeout(DIAL, TcpStream::connect(host_port)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    stream.set_nodelay(true)?;
+    let keep_alive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE);
+    SockRef::from(&stream).set_tcp_keepalive(&keep_alive)?;
+    Ok(stream)
+}
+
+/// As Go words it.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+        io::ErrorKind::TimedOut => "i/o timeout".to_owned(),
+        _ => error.to_string(),
+    }
+}
