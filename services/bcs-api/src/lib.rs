@@ -21,7 +21,6 @@ mod metrics;
 mod networks;
 mod options;
 mod path;
-mod rbac;
 mod registration;
 mod rest;
 mod service;

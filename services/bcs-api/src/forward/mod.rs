@@ -163,10 +163,10 @@ async fn serve(v4: Shared, call: Call, family: &'static Family) -> Response<Body
     let started = Instant::now();
     let refused = match decoded_path(&call.parts) {
         Ok(path) => v4.filter.check(&call.parts, &path).await.err(),
-        Err(refusal) => Some(*refusal),
+        Err(refusal) => Some(refusal),
     };
     if let Some(refusal) = refused {
-        return refusal;
+        return *refusal;
     }
     let method = call.parts.method.clone();
     let (response, outcome) = match family.way {

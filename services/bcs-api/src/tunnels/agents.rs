@@ -87,6 +87,7 @@ impl Agents for ClusterAgents {
             ca_cert_data,
             user_token: params.user_token,
         };
+        row.check().map_err(|too_long| Refusal::bad_request(too_long.to_string()))?;
         let store = self.store.clone();
         let keep = async move { store.put_tunnel_credentials(&row).await.map_err(unavailable) };
         Ok(Admission::new(key).before_accept(keep))

@@ -85,7 +85,7 @@ impl Refusal {
             "{{\n \"result\": false,\n \"code\": {},\n \"message\": {message},\n \"data\": null\n}}",
             code.value
         );
-        let mut response = json_response(body.into());
+        let mut response = json_response(body);
         *response.status_mut() = StatusCode::BAD_REQUEST;
         response
     }
