@@ -11,6 +11,6 @@ mod users;
 
 pub use bkiam::FilterError;
 pub(crate) use bkiam::V4Filter;
-pub(crate) use http_client::{CallError, HttpClient};
+pub(crate) use http_client::HttpClient;
 pub(crate) use paas::Paas;
 pub(crate) use users::{Caller, Refusal, Users};

@@ -5,6 +5,8 @@ mod kube;
 mod permission;
 mod push;
 mod roles;
+#[cfg(test)]
+mod tests;
 
 use bcs_common::shutdown::Shutdown;
 

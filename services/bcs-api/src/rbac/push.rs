@@ -94,6 +94,7 @@ impl Subscriber {
         let mut received = BytesMut::new();
         loop {
             let mut answer = BytesMut::new();
+            let mut is_closed = false;
             while let Some(event) = decoder.decode(&mut received)? {
                 match event {
                     Event::Text(text) | Event::Binary(text) => {
@@ -105,12 +106,15 @@ impl Subscriber {
                         encoder.encode(&mut answer, Opcode::Pong, &[], &[]);
                     }
                     Event::Pong => {}
-                    Event::Close => return Err(PushError::Closed),
+                    Event::Close => is_closed = true,
                 }
             }
             if !answer.is_empty() {
                 stream.write_all(&answer).await?;
                 stream.flush().await?;
+            }
+            if is_closed {
+                return Err(PushError::Closed);
             }
             let read = tokio::time::timeout(SILENCE, stream.read_buf(&mut received)).await;
             if read.map_err(|_| PushError::Silence)?? == 0 {
@@ -140,5 +144,47 @@ impl Subscriber {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Sends messages as the push server and closes; what was answered.
+    pub(in super::super) async fn converse(store: &Store, shutdown: &Shutdown, messages: &[String]) -> Vec<Value> {
+        let subscriber = Subscriber {
+            server: String::new(),
+            app_code: "bcs".into(),
+            app_secret: String::new(),
+            store: store.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let (mut ours, mut theirs) = tokio::io::duplex(1 << 16);
+        let encoder = Encoder::new(Role::Server);
+        let mut sent = BytesMut::new();
+        encoder.encode(&mut sent, Opcode::Ping, b"", b"");
+        for message in messages {
+            encoder.encode(&mut sent, Opcode::Text, message.as_bytes(), b"");
+        }
+        theirs.write_all(&sent).await.unwrap();
+        encoder.close(&mut sent, 1000);
+        theirs.write_all(&sent[sent.len() - 4..]).await.unwrap();
+        let outcome = subscriber.converse(&mut ours).await;
+        assert!(matches!(outcome, Err(PushError::Closed)), "{outcome:?}");
+        drop(ours);
+        let mut received = BytesMut::new();
+        while theirs.read_buf(&mut received).await.unwrap() > 0 {}
+        let mut decoder = Decoder::new(Role::Server);
+        let mut answers = Vec::new();
+        while let Some(event) = decoder.decode(&mut received).unwrap() {
+            match event {
+                Event::Text(text) => answers.push(serde_json::from_slice(&text).unwrap()),
+                other => assert_eq!(other, Event::Pong),
+            }
+        }
+        answers
     }
 }

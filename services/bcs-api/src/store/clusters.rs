@@ -150,16 +150,6 @@ impl Store {
         rows.iter().map(Cluster::of).collect()
     }
 
-    /// The first cluster whose BKE id starts with a text, whose case does not matter.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn cluster_by_prefix(&self, prefix: &str) -> Result<Option<Cluster>, SqlError> {
-        let sql = select_clusters!("clusters c WHERE c.id LIKE ? ESCAPE '!' ORDER BY c.id LIMIT 1");
-        let pattern = columns::like_prefix(prefix);
-        self.database.read(sql, &[(&pattern).into()]).await?.first().map(Cluster::of).transpose()
-    }
-
     /// Makes a plain cluster that its creator may view and edit.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What fits into a column, and patterns of `LIKE`.
+//! What fits into a column.
 
 use bcs_sql::fits;
 use thiserror::Error;
@@ -19,19 +19,6 @@ pub(super) fn check(columns: &[(&'static str, &str, usize)]) -> Result<(), TooLo
     }
 }
 
-/// The pattern of `LIKE ... ESCAPE '!'` for texts that start with `prefix`.
-pub(super) fn like_prefix(prefix: &str) -> String {
-    let mut pattern = String::with_capacity(prefix.len() + 1);
-    for character in prefix.chars() {
-        if matches!(character, '%' | '_' | '!') {
-            pattern.push('!');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,11 +29,5 @@ mod tests {
         assert_eq!(check(&columns), Err(TooLong("b")));
         assert_eq!(TooLong("b").to_string(), "Error 1406: Data too long for column 'b' at row 1");
         assert_eq!(check(&columns[..1]), Ok(()));
-    }
-
-    #[test]
-    fn patterns() {
-        assert_eq!(like_prefix("a_b%c!d-"), "a!_b!%c!!d-%");
-        assert_eq!(like_prefix(""), "%");
     }
 }

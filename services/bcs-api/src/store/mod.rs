@@ -29,13 +29,12 @@ use kube_targets::KubeTargets;
 
 pub use cluster_infos::{ClusterInfo, ClusterType};
 pub use clusters::{Cluster, NewCluster, Provider};
-pub use columns::TooLong;
 pub use credentials::{Access, Credentials};
 pub use kube_targets::KubeTarget;
 pub use register_tokens::RegisterToken;
 pub use tokens::{TokenKind, UserToken};
 pub use tunnel_credentials::TunnelCredentials;
-pub use users::{Holder, NAME_COLUMN, TOKEN_COLUMN, User};
+pub use users::{NAME_COLUMN, TOKEN_COLUMN, User};
 
 /// The database of bcs-api. Clones share its connections.
 #[derive(Clone)]
