@@ -21,6 +21,7 @@ mod metrics;
 mod networks;
 mod options;
 mod path;
+mod rbac;
 mod registration;
 mod rest;
 mod service;

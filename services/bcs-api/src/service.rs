@@ -34,7 +34,7 @@ use crate::rest::{self, Rest};
 use crate::store::Store;
 use crate::tunnels::{self, CONNECT_PATH, ClusterAgents};
 use crate::webconsole::Webconsole;
-use crate::{certs, registration};
+use crate::{certs, rbac, registration};
 
 /// The name in messages to clients; the original takes it from the path it was started by.
 pub(crate) const PROGRAM: Program = Program::new("bcs-api");
@@ -128,6 +128,7 @@ pub async fn start(options: &Options, beside: &Beside, shutdown: &Shutdown) -> R
     if let Some(token) = &options.admin_token {
         bootstrap::make_admin(&store, token).await?;
     }
+    rbac::start(options, &store, shutdown);
     let (secure, insecure) = listeners(options, tls).await?;
     if secure.is_none() && insecure.is_none() {
         warn!(
