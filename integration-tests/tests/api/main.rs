@@ -8,10 +8,13 @@
     reason = "helpers of tests: a panic is a failed test"
 )]
 
+mod access;
 mod backend;
+mod database;
 mod faults;
 mod golden;
 mod harness;
 mod security;
 mod start;
 mod streams;
+mod users;
