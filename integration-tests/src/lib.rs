@@ -3,8 +3,8 @@
 //!
 //! - [`servers`] what the services depend on, [`service`] the services themselves, [`storage`] one of them;
 //! - [`chaos`] a TCP proxy between the two that cuts, refuses, stalls and delays;
-//! - [`http`] a client that sees errors, [`golden`] replays recorded conversations, [`mesos`] and
-//!   [`check_harness`] surround bcs-check, [`wait`] waits for conditions;
+//! - [`http`] a client that sees errors, [`golden`] replays recorded conversations, [`mesos`]
+//!   surrounds bcs-check, [`wait`] waits for conditions;
 //! - [`daemon`], [`process`], [`ports`], [`workdir`], [`certs`] are what these are made of.
 //!
 //! Nothing here returns an error where a test could only unwrap it: what cannot be started or does not become ready
@@ -19,7 +19,6 @@
 
 pub mod certs;
 pub mod chaos;
-pub mod check_harness;
 pub mod daemon;
 pub mod golden;
 pub mod http;

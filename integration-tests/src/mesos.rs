@@ -13,10 +13,16 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use zookeeper_client::{Acls, Client, CreateMode, Error};
+
+use crate::certs::Certs;
 
 /// The digest user of the services, and its password.
 const USER: &[u8] = b"bcsce:bcsce@community2019";
@@ -129,8 +135,9 @@ impl MesosTree {
     }
 
     /// Registers a scheduler; the one with the lowest sequence is the master.
-    pub async fn register_scheduler(&self, address: SocketAddr, sequence: u32) {
-        let info = json!({"ip": address.ip().to_string(), "port": address.port(), "scheme": "http"});
+    pub async fn register_scheduler(&self, scheduler: &Scheduler, sequence: u32) {
+        let (address, scheme) = (scheduler.address, scheduler.scheme);
+        let info = json!({"ip": address.ip().to_string(), "port": address.port(), "scheme": scheme});
         self.write(&scheduler_node(address, sequence), info.to_string().as_bytes()).await;
     }
 
@@ -188,6 +195,7 @@ pub struct Report {
 /// A scheduler that takes reports until it is dropped.
 pub struct Scheduler {
     address: SocketAddr,
+    scheme: &'static str,
     reports: Arc<Mutex<Vec<Report>>>,
     _server: JoinSet<()>,
 }
@@ -195,6 +203,23 @@ pub struct Scheduler {
 impl Scheduler {
     /// Starts one. It is not registered.
     pub async fn start() -> Self {
+        Self::serve("http", None).await
+    }
+
+    /// Starts one that speaks TLS and asks for no certificate. It is not registered.
+    pub async fn start_tls(certs: &Certs) -> Self {
+        let chain = CertificateDer::pem_file_iter(certs.server_cert()).unwrap().collect::<Result<_, _>>().unwrap();
+        let key = PrivateKeyDer::from_pem_file(certs.server_key()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        Self::serve("https", Some(Arc::new(config).into())).await
+    }
+
+    async fn serve(scheme: &'static str, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let reports = Arc::new(Mutex::new(Vec::new()));
@@ -212,7 +237,7 @@ impl Scheduler {
                 Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer))))
             }
         };
-        Self { address, reports, _server: serve(listener, answer) }
+        Self { address, scheme, reports, _server: serve(listener, tls, answer) }
     }
 
     /// Where it listens.
@@ -258,7 +283,7 @@ impl Pages {
             let response = Response::builder().status(status).body(Full::new(Bytes::new())).unwrap();
             std::future::ready(Ok::<_, Infallible>(response))
         };
-        Self { address, broken, _server: serve(listener, answer) }
+        Self { address, broken, _server: serve(listener, None, answer) }
     }
 
     /// Where it listens.
@@ -283,7 +308,7 @@ impl Pages {
 }
 
 /// Serves HTTP/1 until the returned value is dropped.
-fn serve<F, R>(listener: TcpListener, answer: F) -> JoinSet<()>
+fn serve<F, R>(listener: TcpListener, tls: Option<TlsAcceptor>, answer: F) -> JoinSet<()>
 where
     F: Fn(Request<Incoming>) -> R + Clone + Send + 'static,
     R: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
@@ -296,15 +321,28 @@ where
                 accepted = listener.accept() => {
                     // A client that left before it was accepted.
                     let Ok((stream, _)) = accepted else { continue };
-                    let answer = answer.clone();
-                    connections.spawn(async move {
-                        // The client may break off at any time.
-                        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)).await;
-                    });
+                    connections.spawn(serve_connection(stream, tls.clone(), answer.clone()));
                 }
                 Some(_) = connections.join_next() => {}
             }
         }
     });
     server
+}
+
+/// The client may break off at any time.
+async fn serve_connection<F, R>(stream: TcpStream, tls: Option<TlsAcceptor>, answer: F)
+where
+    F: Fn(Request<Incoming>) -> R + Send + 'static,
+    R: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+{
+    let server = http1::Builder::new();
+    match tls {
+        None => drop(server.serve_connection(TokioIo::new(stream), service_fn(answer)).await),
+        Some(tls) => {
+            if let Ok(stream) = tls.accept(stream).await {
+                drop(server.serve_connection(TokioIo::new(stream), service_fn(answer)).await);
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Figures of bcs-check against the bars of docs/PERFORMANCE.md: `cargo bench --bench check`.
 //!
-//! Targets, scheduler and ZooKeeper share the machine's cores with the program. Nothing here fails for being slow.
+//! Targets, ZooKeeper and a scheduler that speaks https share the machine's cores with the program. Nothing here fails
+//! for being slow.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -13,6 +14,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use bcs_integration_tests::certs::Certs;
 use bcs_integration_tests::mesos::{MesosTree, Pages, Scheduler, Task};
 use bcs_integration_tests::servers::zookeeper::ZooKeeper;
 use bcs_integration_tests::service::{Service, ServiceSpec};
@@ -27,8 +29,10 @@ use tokio::task::JoinSet;
 const LOADS: [(usize, u64); 3] = [(2_000, 10), (10_000, 10), (100_000, 60)];
 /// Targets have this many addresses: one address has too few ports for all the connections that are closing.
 const ADDRESSES: u8 = 16;
-/// Tasks whose page breaks during the run, to see how fast that is reported.
+/// Tasks whose page breaks at a time, to see how fast that is reported.
 const FLIPS: usize = 100;
+/// Above this, no second look at the flips while everything is refreshed.
+const MANY: usize = 10_000;
 /// What loading and settling may take at most.
 const LONG: Duration = Duration::from_secs(600);
 
@@ -46,11 +50,15 @@ async fn measure(tasks: usize, interval: u64) {
         |what: &str, measured: String, bar: &str| println!("| {tasks} | {interval} s | {what} | {measured} | {bar} |");
     let zookeeper = ZooKeeper::start_with_heap("2g").await;
     let tree = MesosTree::connect(zookeeper.address()).await;
-    let (scheduler, pages, targets) = (Scheduler::start().await, Pages::start().await, Targets::start().await);
-    tree.register_scheduler(scheduler.address(), 1).await;
+    let certs = Certs::generate();
+    let (scheduler, pages, targets) =
+        (Scheduler::start_tls(&certs).await, Pages::start().await, Targets::start().await);
+    tree.register_scheduler(&scheduler, 1).await;
     let all: Vec<Task> = (0..tasks)
         .map(|number| match number {
-            number if number < FLIPS => Task { interval, ..Task::http(number, pages.address(), &format!("/{number}")) },
+            number if number < 2 * FLIPS => {
+                Task { interval, ..Task::http(number, pages.address(), &format!("/{number}")) }
+            }
             number => Task { interval, ..Task::tcp(number, targets.of(number)) },
         })
         .collect();
@@ -72,10 +80,7 @@ async fn measure(tasks: usize, interval: u64) {
     let window = Duration::from_secs(interval * 3);
     let (probes, packets, cpu_before) = (probes(&check).await, received(zookeeper.address()).await, cpu(process));
     let lag_before = lags(&check).await;
-    for number in 0..FLIPS {
-        pages.set(&format!("/{number}"), false);
-    }
-    let start = Instant::now();
+    let start = break_pages(&pages, 0);
     tokio::time::sleep(window).await;
     let seconds = start.elapsed().as_secs_f64();
     let lag = late(&lag_before, &lags(&check).await);
@@ -88,24 +93,40 @@ async fn measure(tasks: usize, interval: u64) {
     row("RSS", format!("{memory:.0} MB"), if tasks == 100_000 { "< 300 MB" } else { "≤ 60 MB" });
     let requests = (received(zookeeper.address()).await - packets) / seconds;
     row("ZooKeeper packets, heartbeats of all sessions included", format!("{requests:.1}/s"), "≤ 2 requests/s idle");
-    row("last failed probe → report, p99", format!("{:.0} ms", flips(&scheduler, &pages, start)), "≤ 1500 ms");
+    row("last failed probe → report over https, p99", flips(&scheduler, &pages, 0, start), "≤ 1500 ms");
+    if tasks <= MANY {
+        let known = scheduler.reports().len();
+        eventually("everything is refreshed", LONG, async || scheduler.reports().len() >= known + tasks / 10).await;
+        let start = break_pages(&pages, FLIPS);
+        tokio::time::sleep(window).await;
+        row("the same during the refresh", flips(&scheduler, &pages, FLIPS, start), "≤ 1500 ms");
+    }
     check.stop().await;
 }
 
-/// Milliseconds from the last probe of a broken page to its report, worst of 99 %.
-fn flips(scheduler: &Scheduler, pages: &Pages, since: Instant) -> f64 {
+/// Breaks the pages from this number on.
+fn break_pages(pages: &Pages, first: usize) -> Instant {
+    for number in first..first + FLIPS {
+        pages.set(&format!("/{number}"), false);
+    }
+    Instant::now()
+}
+
+/// Milliseconds from the last probe of a broken page to its report, worst of 99 %, and how many were reported.
+fn flips(scheduler: &Scheduler, pages: &Pages, first: usize, since: Instant) -> String {
+    let reports = scheduler.reports();
     let mut delays: Vec<f64> = Vec::new();
-    for number in 0..FLIPS {
+    for number in first..first + FLIPS {
         let id = Task::http(number, pages.address(), "").id();
-        let report =
-            scheduler.reports().into_iter().find(|report| report.at > since && report.id == id && !report.healthy);
+        let report = reports.iter().find(|report| report.at > since && report.id == id && !report.healthy);
         let Some(report) = report else { continue };
         // Later rounds ask again.
         let asked = pages.asked(&format!("/{number}")).into_iter().filter(|asked| *asked < report.at).max();
         delays.push((report.at - asked.unwrap()).as_secs_f64() * 1e3);
     }
     delays.sort_by(f64::total_cmp);
-    delays.get(delays.len() * 99 / 100).or(delays.last()).copied().unwrap_or(f64::NAN)
+    let worst = delays.get(delays.len() * 99 / 100).or(delays.last()).copied().unwrap_or(f64::NAN);
+    format!("{worst:.0} ms, {} of {FLIPS} reported", delays.len())
 }
 
 /// TCP targets at many addresses; one in twenty tasks has a port where nobody listens.

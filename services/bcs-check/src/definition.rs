@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::task::{HealthCheck, HttpCheck, StatusData, Task};
 
 /// Time limit of an attempt if none is set: the driver's default.
@@ -27,6 +29,8 @@ pub struct Definition {
     pub port: i32,
     /// When.
     pub timing: Timing,
+    /// What changes nothing but restarts the check when it changes.
+    pub inert: Inert,
     /// Whether it can run.
     pub readiness: Readiness,
 }
@@ -78,6 +82,15 @@ pub struct Timing {
     pub interval: Duration,
     /// For one attempt.
     pub timeout: Duration,
+}
+
+/// Settings of local checks that remote ones carry along (check.md 4.5). What is no number counts as 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inert {
+    /// `delaySeconds`
+    pub delay: i64,
+    /// `consecutiveFailures`
+    pub consecutive_failures: i64,
 }
 
 /// Whether a check can run.
@@ -165,7 +178,8 @@ fn definition(task: &Task, id: &Arc<str>, index: usize, check: &HealthCheck) -> 
             (ip, port, readiness)
         }
     };
-    Ok(Some(Definition { index, task: Arc::clone(id), kind, ip, port, timing: timing(check), readiness }))
+    let (task, timing, inert) = (Arc::clone(id), timing(check), inert(check));
+    Ok(Some(Definition { index, task, kind, ip, port, timing, inert, readiness }))
 }
 
 fn http_target(http: &HttpCheck) -> HttpTarget {
@@ -226,6 +240,11 @@ fn valid(check: &HealthCheck, kind: &Kind, ip: &str, port: i32) -> Result<Socket
     }
 }
 
+fn inert(check: &HealthCheck) -> Inert {
+    let number = |value: &Value| value.as_i64().unwrap_or(0);
+    Inert { delay: number(&check.delay), consecutive_failures: number(&check.consecutive_failures) }
+}
+
 fn timing(check: &HealthCheck) -> Timing {
     let seconds = |value: i64| Duration::from_secs(value.clamp(0, LONGEST).unsigned_abs());
     let interval = check.interval.clamp(1, LONGEST);
@@ -236,7 +255,7 @@ fn timing(check: &HealthCheck) -> Timing {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::task::{self, Node};
@@ -308,6 +327,28 @@ mod tests {
         assert_eq!(only(&task).endpoint(), "10.7.7.7:8080");
         task["HealthChecks"][0]["tcp"] = json!({"portName": "web"});
         assert_eq!(only(&task).endpoint(), "10.7.7.7:31080");
+    }
+
+    #[test]
+    fn every_setting_of_a_check_makes_a_difference_and_nothing_else_does() {
+        let before = only(&base());
+        let settings = [
+            ("gracePeriodSeconds", json!(9)),
+            ("intervalSeconds", json!(9)),
+            ("timeoutSeconds", json!(2)),
+            ("delaySeconds", json!(9)),
+            ("consecutiveFailures", json!(9)),
+            ("tcp", json!({"port": 9})),
+        ];
+        for (key, value) in settings {
+            assert_ne!(only(&with(&["HealthChecks", "0", key], value)), before, "{key}");
+        }
+        for (key, value) in [("consecutiveFailures", json!(0.5)), ("delaySeconds", json!("x")), ("http", json!({}))] {
+            assert_eq!(only(&with(&["HealthChecks", "0", key], value)), before, "{key}");
+        }
+        for (key, value) in [("LastUpdateTime", json!(9)), ("HealthCheckStatus", json!([])), ("Message", json!("x"))] {
+            assert_eq!(only(&with(&[key], value)), before, "{key}");
+        }
     }
 
     #[test]

@@ -61,7 +61,8 @@ pub fn spec() -> Spec {
     let ours = group::ours().into_iter().filter(|opt| opt.path != "data_dir").collect();
     Spec {
         program: PROGRAM,
-        about: "Probes the tasks of a Mesos cluster over HTTP and TCP and tells the scheduler what it saw.",
+        about: "Probes the tasks of a Mesos cluster over HTTP and TCP and tells the scheduler what it saw.\n\
+                'bcs-check probe URL' makes one probe and prints what it saw; see 'bcs-check probe --help'.",
         options: [
             group::file(),
             group::service(),

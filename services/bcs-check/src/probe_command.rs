@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bcs_common::config::Exit;
 use bcs_common::tls::{self, ClientTls, Verify};
 
-use crate::definition::{Definition, HttpTarget, Kind, Readiness, Timing};
+use crate::definition::{Definition, HttpTarget, Inert, Kind, Readiness, Timing};
 use crate::probe::{Prober, Seen};
 
 /// Exit codes: the target is unhealthy; the command line is bad.
@@ -17,7 +18,7 @@ const UNHEALTHY: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
 const USAGE: &str = "usage: bcs-check probe [--timeout SECONDS] [--header NAME:VALUE]... URL\n\
-    URL is http://IP:PORT/PATH, https://IP:PORT/PATH or tcp://IP:PORT, with an IPv4 address.\n\
+    URL is http://HOST:PORT/PATH, https://HOST:PORT/PATH or tcp://HOST:PORT; HOST has an IPv4 address.\n\
     Makes one attempt as bcs-check would, without verifying certificates. Exit code 0: healthy, 1: unhealthy.\n";
 
 /// Runs the command. `args` are those after `probe`.
@@ -76,8 +77,7 @@ fn definition(url: &str, headers: BTreeMap<String, String>, timeout: Duration) -
         "https" if !authority.contains(':') => format!("{authority}:443"),
         _ => authority.to_owned(),
     };
-    let address: std::net::SocketAddrV4 =
-        authority.parse().map_err(|_| format!("{authority} is not IPV4:PORT, as a task's address is"))?;
+    let address = ipv4(&authority)?;
     Ok(Definition {
         index: 0,
         task: "".into(),
@@ -85,8 +85,19 @@ fn definition(url: &str, headers: BTreeMap<String, String>, timeout: Duration) -
         ip: address.ip().to_string(),
         port: address.port().into(),
         timing: Timing { grace: Duration::ZERO, interval: timeout, timeout },
+        inert: Inert::default(),
         readiness: Readiness::Ready(address),
     })
+}
+
+/// The address, or that of the host name.
+fn ipv4(authority: &str) -> Result<SocketAddrV4, String> {
+    let found = authority.to_socket_addrs().map_err(|error| format!("{authority}: {error}"))?;
+    let mut ipv4 = found.filter_map(|address| match address {
+        SocketAddr::V4(address) => Some(address),
+        SocketAddr::V6(_) => None,
+    });
+    ipv4.next().ok_or_else(|| format!("{authority} has no IPv4 address, as tasks have"))
 }
 
 fn attempt(definition: &Definition) -> Result<(Seen, Duration), String> {
@@ -125,9 +136,11 @@ mod tests {
     fn says_what_it_saw() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("tcp://{}", listener.local_addr().unwrap());
-        let exit = run_with(&["--timeout", "5", &url]);
-        assert_eq!(exit.code, 0, "{exit:?}");
-        assert!(exit.stdout.starts_with("REMOTE_TCP healthy after "), "{exit:?}");
+        for url in [&url, &url.replace("127.0.0.1", "localhost")] {
+            let exit = run_with(&["--timeout", "5", url]);
+            assert_eq!(exit.code, 0, "{exit:?}");
+            assert!(exit.stdout.starts_with("REMOTE_TCP healthy after "), "{exit:?}");
+        }
         drop(listener);
         let exit = run_with(&[&url, "--timeout=5"]);
         assert!(exit.code == 1 && exit.stdout.contains("connect: connection refused"), "{exit:?}");
@@ -139,7 +152,7 @@ mod tests {
             &[][..],
             &["x"],
             &["ftp://1.2.3.4:1"],
-            &["tcp://localhost:1"],
+            &["tcp://[::1]:1"],
             &["tcp://1.2.3.4"],
             &["--nope", "tcp://1.2.3.4:1"],
             &["--timeout", "x", "tcp://1.2.3.4:1"],

@@ -16,7 +16,7 @@ use bcs_common::tls::{self, ClientTls, ServerTls, TlsError, Verify};
 use bcs_common::version;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::leader::Leader;
 use crate::limits;
@@ -35,7 +35,7 @@ const MODULE: &str = "check";
 pub struct Running {
     /// Where the metrics are; none if `metric_port` is 0.
     pub metric_address: Option<SocketAddr>,
-    _registrations: [Registration; 2],
+    _registrations: Vec<Registration>,
 }
 
 /// Why a service cannot start.
@@ -89,12 +89,22 @@ pub async fn start(options: &Options, shutdown: &Shutdown) -> Result<Running, St
     let listener = metric_listener(options).await?;
     let metric_address = listener.as_ref().map(Listener::local_addr);
     let mesos = connect("mesos_zookeeper", &options.mesos_zookeeper, shutdown)?;
-    let bcs = connect("bcs_zookeeper", &options.zk.bcs_zookeeper, shutdown)?;
+    let bcs = match options.zk.bcs_zookeeper.trim() {
+        "" => None,
+        servers => Some(connect("bcs_zookeeper", servers, shutdown)?),
+    };
     let instance = format!("{address}.{}", std::process::id());
     let info = server_info(options, metric_address);
     let registration = mesos.register(ServiceRegistration::new(MODULE, &*instance, info.clone()));
-    let inventory = format!("{MODULE}/{}", options.cluster);
-    let in_bcs = bcs.register(ServiceRegistration::new(inventory, instance, info));
+    let mut registrations = Vec::new();
+    match bcs {
+        Some(bcs) => {
+            let inventory = format!("{MODULE}/{}", options.cluster);
+            registrations.push(bcs.register(ServiceRegistration::new(inventory, instance, info)));
+        }
+        // Nothing depends on that registration (check.md 1).
+        None => warn!("bcs_zookeeper is empty: not registered in the BCS layer"),
+    }
 
     let (role, role_of_status) = watch::channel(Role::Unknown);
     if let Some(listener) = listener {
@@ -113,7 +123,8 @@ pub async fn start(options: &Options, shutdown: &Shutdown) -> Result<Running, St
     let resync = (options.resync_seconds > 0).then(|| Duration::from_secs(options.resync_seconds));
     let leader = Leader { zookeeper: mesos, tools, resync, schedulers, role };
     shutdown.spawn("election", leader.run(election));
-    Ok(Running { metric_address, _registrations: [registration, in_bcs] })
+    registrations.push(registration);
+    Ok(Running { metric_address, _registrations: registrations })
 }
 
 fn tools(options: &Options, metrics: &Metrics, shutdown: &Shutdown) -> Result<Tools, StartError> {

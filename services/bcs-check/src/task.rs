@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 /// Types of checks that are probed from here begin with it.
@@ -67,8 +67,7 @@ pub struct PortMapping {
     pub host_port: i32,
 }
 
-/// One entry of `HealthChecks`. `delaySeconds` and `consecutiveFailures` have no effect on remote checks (check.md 9,
-/// Q13).
+/// One entry of `HealthChecks`.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 #[serde(default)]
 pub struct HealthCheck {
@@ -84,6 +83,12 @@ pub struct HealthCheck {
     /// Seconds for one attempt.
     #[serde(rename = "timeoutSeconds", deserialize_with = "nullable")]
     pub timeout: i64,
+    /// Has no effect on remote checks (check.md 9, Q13), so it may hold anything.
+    #[serde(rename = "delaySeconds")]
+    pub delay: Value,
+    /// Has no effect on remote checks, either.
+    #[serde(rename = "consecutiveFailures")]
+    pub consecutive_failures: Value,
     /// Of `REMOTE_HTTP`.
     pub http: Option<Object<HttpCheck>>,
     /// Of `REMOTE_TCP`.
@@ -181,12 +186,12 @@ pub fn parse(data: &[u8]) -> Result<Node, serde_json::Error> {
 fn local(text: &str) -> Result<bool, serde_json::Error> {
     #[derive(Default, serde::Deserialize)]
     #[serde(default)]
-    struct Checks<'a> {
-        #[serde(rename = "HealthChecks", borrow)]
-        checks: Option<&'a serde_json::value::RawValue>,
+    struct Checks {
+        #[serde(rename = "HealthChecks", deserialize_with = "nullable")]
+        checks: Vec<IgnoredAny>,
     }
-    let Object(found) = serde_json::from_str::<Object<Checks<'_>>>(text)?;
-    Ok(found.checks.is_some_and(|checks| checks.get().bytes().any(|byte| byte == b'{')))
+    let Object(found) = serde_json::from_str::<Object<Checks>>(text)?;
+    Ok(!found.checks.is_empty())
 }
 
 /// `null` is the zero value, as in Go.
@@ -260,7 +265,9 @@ mod tests {
 
     #[test]
     fn tells_local_checks_from_none() {
-        assert_eq!(read(&json!({"HealthChecks": [{"type": "HTTP"}]})), Node::Local);
+        for local in [json!([{"type": "HTTP"}]), json!([null])] {
+            assert_eq!(read(&json!({"HealthChecks": local})), Node::Local, "{local}");
+        }
         for without in
             [json!({}), json!({"HealthChecks": null}), json!({"HealthChecks": []}), json!({"Env": "REMOTE_X"})]
         {
@@ -279,6 +286,8 @@ mod tests {
             "{\"HealthChecks\":[{\"type\":\"REMOTE_TCP\",\"intervalSeconds\":\"3\"}]}",
             "{\"StatusData\":{},\"HealthChecks\":[{\"type\":\"REMOTE_TCP\"}]}",
             "{\"HealthChecks\":{\"REMOTE_\":1}}",
+            "{\"HealthChecks\":{}}",
+            "{\"HealthChecks\":\"none\"}",
             "{\"HealthChecks\":[{\"type\":\"REMOTE_HTTP\",\"http\":[80]}]}",
         ];
         for text in wrong {

@@ -123,7 +123,7 @@ impl Worker {
         for event in events.drain(..) {
             match event {
                 TreeEvent::Checks(task, definitions) => self.engine.apply(task, definitions, now),
-                TreeEvent::Gone(task) => self.engine.remove(task),
+                TreeEvent::Gone(task) => self.engine.remove(task, now),
             }
         }
     }

@@ -6,7 +6,7 @@ use bcs_common::shutdown::Shutdown;
 use bcs_tunnel::proxy::{Route, Trust, Upstream, UpstreamError, UpstreamSettings};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use std::time::Duration;
 use thiserror::Error;
@@ -14,6 +14,8 @@ use thiserror::Error;
 use super::roles;
 use crate::store::Access;
 
+/// What a part of a path or a value of a query cannot hold as it is.
+const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const API: &str = "/apis/rbac.authorization.k8s.io/v1";
 /// Limit of a call.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -67,7 +69,7 @@ impl Scope<'_> {
         match self {
             Self::Cluster => format!("{API}/clusterrolebindings"),
             Self::Namespace(name) => {
-                format!("{API}/namespaces/{}/rolebindings", utf8_percent_encode(name, NON_ALPHANUMERIC))
+                format!("{API}/namespaces/{}/rolebindings", utf8_percent_encode(name, PART))
             }
         }
     }
@@ -159,7 +161,7 @@ impl Kube {
     /// The bindings of a user that this service made.
     pub async fn bindings(&self, scope: Scope<'_>, user: &str) -> Result<Vec<Binding>, KubeError> {
         let selector = format!("{}.user.bke.bcs={user}", scope.prefix());
-        let path = format!("{}?labelSelector={}", scope.path(), utf8_percent_encode(&selector, NON_ALPHANUMERIC));
+        let path = format!("{}?labelSelector={}", scope.path(), utf8_percent_encode(&selector, PART));
         let list = self.call(Method::GET, &path, None).await?;
         let items = list.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         Ok(items.iter().filter_map(|item| binding(scope, item)).collect())
@@ -184,7 +186,7 @@ impl Kube {
 
     /// Removes a binding.
     pub async fn unbind(&self, scope: Scope<'_>, name: &str) -> Result<(), KubeError> {
-        let path = format!("{}/{}", scope.path(), utf8_percent_encode(name, NON_ALPHANUMERIC));
+        let path = format!("{}/{}", scope.path(), utf8_percent_encode(name, PART));
         match self.call(Method::DELETE, &path, None).await {
             Err(KubeError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(()),
             outcome => outcome.map(|_| ()),

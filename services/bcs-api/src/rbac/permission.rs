@@ -142,10 +142,10 @@ async fn apply_in(
     if *add {
         kube.ensure_role(role).await?;
     }
-    let bindings = kube.bindings(*scope, user).await?;
-    let mut same = bindings.iter().filter(|binding| binding.role == *role && binding.from == *from).peekable();
+    let mut same = kube.bindings(*scope, user).await?;
+    same.retain(|binding| binding.role == *role && binding.from == *from);
     if *add {
-        if same.peek().is_none() {
+        if same.is_empty() {
             kube.bind(*scope, user, role, from).await?;
         }
         return Ok(());

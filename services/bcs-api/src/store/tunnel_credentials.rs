@@ -5,9 +5,6 @@ use bcs_sql::{Dialect, Row, SqlError, now};
 use super::Store;
 use super::columns::{self, TooLong};
 
-/// MySQL's error for a text that is longer than its column.
-const DATA_TOO_LONG: u16 = 1406;
-
 /// A row. Server keys are compared exactly.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct TunnelCredentials {
@@ -35,19 +32,18 @@ impl TunnelCredentials {
         })
     }
 
-    /// Refuses what the columns cannot hold, as MySQL does.
-    fn check(&self) -> Result<(), SqlError> {
-        let fitting = columns::check(&[
+    /// Refuses what the columns cannot hold.
+    ///
+    /// # Errors
+    /// Names the column.
+    pub fn check(&self) -> Result<(), TooLong> {
+        columns::check(&[
             ("server_key", &self.server_key, 255),
             ("client_module", &self.client_module, 255),
             ("server_address", &self.server_address, 2048),
             ("ca_cert_data", &self.ca_cert_data, 4096),
             ("user_token", &self.user_token, 2048),
-        ]);
-        fitting.map_err(|TooLong(column)| SqlError::Refused {
-            code: DATA_TOO_LONG,
-            message: format!("Data too long for column '{column}' at row 1"),
-        })
+        ])
     }
 }
 
@@ -103,12 +99,11 @@ impl Store {
         Ok(found)
     }
 
-    /// Makes or replaces what the agent of a server key told.
+    /// Makes or replaces what the agent of a server key told; [`TunnelCredentials::check`] it first.
     ///
     /// # Errors
-    /// A value is too long, or the database failed.
+    /// The database failed.
     pub async fn put_tunnel_credentials(&self, told: &TunnelCredentials) -> Result<(), SqlError> {
-        told.check()?;
         let sql = match self.database.dialect() {
             Dialect::MySql => {
                 "INSERT INTO ws_cluster_credentials \

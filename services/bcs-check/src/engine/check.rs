@@ -169,6 +169,13 @@ impl Reporting {
         }
     }
 
+    /// If the check goes now: until when there may be no report of it, should it come back.
+    pub fn rests_until(&self, now: Duration) -> Option<Duration> {
+        let soon = now + REPORT_SPACING;
+        let until = if self.in_flight { soon } else { self.not_before.min(soon) };
+        (until > now).then_some(until)
+    }
+
     /// Somebody else is to be told: without the pauses that failures have earned.
     pub fn forget_failures(&mut self, now: Duration) {
         self.failures = 0;

@@ -4,6 +4,7 @@
 //! All times are durations since the start of the engine.
 
 mod check;
+mod departed;
 mod slots;
 mod spread;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use self::check::State;
 use self::check::{Check, Next, Phase, Urgency};
+use self::departed::Departed;
 use self::slots::Slots;
 use self::spread::Spread;
 use self::timers::{Timer, Timers, What};
@@ -105,6 +107,7 @@ pub struct Engine {
     checks: Slots,
     /// The checks of each task, by their place in `HealthChecks`.
     tasks: HashMap<TaskKey, Vec<(usize, CheckId)>>,
+    departed: Departed,
     timers: Timers,
     /// Attempts that wait for their turn, and since when.
     due: VecDeque<(RunId, Duration)>,
@@ -135,7 +138,9 @@ impl Engine {
                 }
                 None => {
                     let definition = Arc::new(definition);
-                    let id = self.checks.insert(Check::new(Arc::clone(&definition)));
+                    let mut check = Check::new(Arc::clone(&definition));
+                    check.report.not_before = self.departed.not_before(&definition, now);
+                    let id = self.checks.insert(check);
                     self.start(id, definition, now);
                     id
                 }
@@ -143,7 +148,7 @@ impl Engine {
             checks.push((index, id));
         }
         for (_, id) in old {
-            self.checks.remove(id);
+            self.forget(id, now);
         }
         if !checks.is_empty() {
             self.tasks.insert(task, checks);
@@ -151,9 +156,15 @@ impl Engine {
     }
 
     /// Forgets a task. One that is not known is ignored.
-    pub fn remove(&mut self, task: TaskKey) {
+    pub fn remove(&mut self, task: TaskKey, now: Duration) {
         for (_, id) in self.tasks.remove(&task).unwrap_or_default() {
-            self.checks.remove(id);
+            self.forget(id, now);
+        }
+    }
+
+    fn forget(&mut self, id: CheckId, now: Duration) {
+        if let Some(check) = self.checks.remove(id) {
+            self.departed.note(&check, now);
         }
     }
 

@@ -36,14 +36,12 @@ impl Slots {
         slot.check.as_deref_mut()
     }
 
-    pub fn remove(&mut self, id: CheckId) {
-        let slot = self.slots.get_mut(id.number as usize).filter(|slot| slot.generation == id.generation);
-        if let Some(slot) = slot
-            && slot.check.take().is_some()
-        {
-            slot.generation = slot.generation.wrapping_add(1);
-            self.free.push(id.number);
-        }
+    pub fn remove(&mut self, id: CheckId) -> Option<Box<Check>> {
+        let slot = self.slots.get_mut(id.number as usize).filter(|slot| slot.generation == id.generation)?;
+        let check = slot.check.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(id.number);
+        Some(check)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Check> {

@@ -128,7 +128,8 @@ async fn ask(
     let stream: Box<dyn Stream> =
         if target.tls { net::secure(stream, &target.host, tls, HANDSHAKE_LIMIT).await? } else { Box::new(stream) };
     let mut builder = hyper::client::conn::http1::Builder::new();
-    builder.title_case_headers(true);
+    // Go reads folded headers, too.
+    builder.title_case_headers(true).allow_obsolete_multiline_headers_in_responses(true);
     let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|e| answer_error(&e))?;
     let answer = async move {
         let response = sender.send_request(request).await.map_err(|e| answer_error(&e))?;

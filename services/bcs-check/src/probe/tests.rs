@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::definition::Timing;
+use crate::definition::{Inert, Timing};
 
 /// A server that gives the n-th request (the last one again and again) its answer, and then closes the connection, or
 /// keeps it open.
@@ -65,6 +65,7 @@ fn http(address: SocketAddrV4, path: &str, headers: &[(&str, &str)]) -> Definiti
         ip: address.ip().to_string(),
         port: address.port().into(),
         timing: Timing { grace: timeout, interval: timeout, timeout },
+        inert: Inert::default(),
         readiness: Readiness::Ready(address),
     }
 }
@@ -79,11 +80,12 @@ async fn attempt(answers: &'static [&'static [u8]], keep_open: bool) -> (bool, S
 
 #[tokio::test]
 async fn good_answers() {
-    let answers: [(&[u8], bool); 7] = [
+    let answers: [(&[u8], bool); 8] = [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", true),
         (b"HTTP/1.0 200 OK\r\n\r\nuntil the end", false),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n2;a=b\r\nok\r\n0\r\nX: y\r\n\r\n", true),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", true),
+        (b"HTTP/1.1 200 OK\r\nX-Folded: a\r\n b\r\nContent-Length: 0\r\n\r\n", true),
         (b"HTTP/1.1 304 Not Modified\r\n\r\n", true),
         (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", true),
         (b"HTTP/1.1 399 Odd\r\nContent-Length: 0\r\n\r\n", true),

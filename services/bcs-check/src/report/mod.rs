@@ -70,7 +70,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::definition::{HttpTarget, Readiness, Timing};
+    use crate::definition::{HttpTarget, Inert, Readiness, Timing};
 
     #[test]
     fn bodies_of_the_specification() {
@@ -83,6 +83,7 @@ mod tests {
             ip: "127.0.0.1".into(),
             port: 18080,
             timing: Timing { grace: second, interval: second, timeout: second },
+            inert: Inert::default(),
             readiness: Readiness::Ready("127.0.0.1:18080".parse().unwrap()),
         };
         let state = State { healthy: true, message: "check endpoint 127.0.0.1:18080 http ok".into() };

@@ -30,7 +30,7 @@ async fn the_scheduler_ends_up_with_the_truth() {
     let zookeeper = ZooKeeper::start().await;
     let (scheduler, pages) = (Scheduler::start().await, Pages::start().await);
     let tree = MesosTree::connect(zookeeper.address()).await;
-    tree.register_scheduler(scheduler.address(), 1).await;
+    tree.register_scheduler(&scheduler, 1).await;
     let task = |number: usize| Task::http(number, pages.address(), &format!("/{number}"));
     // Status of each existing task, and whether its page is healthy.
     let mut running: BTreeMap<usize, bool> = BTreeMap::new();

@@ -38,7 +38,7 @@ async fn probing_goes_on_while_zookeeper_restarts() {
     let mut zookeeper = ZooKeeper::start().await;
     let (scheduler, pages) = (Scheduler::start().await, Pages::start().await);
     let tree = MesosTree::connect(zookeeper.address()).await;
-    tree.register_scheduler(scheduler.address(), 1).await;
+    tree.register_scheduler(&scheduler, 1).await;
     let (steady, flips) = (Task::http(1, pages.address(), "/1"), Task::http(2, pages.address(), "/2"));
     tree.put(&steady).await;
     tree.put(&flips).await;
@@ -68,7 +68,7 @@ async fn another_instance_takes_over() {
     let zookeeper = ZooKeeper::start().await;
     let (scheduler, pages) = (Scheduler::start().await, Pages::start().await);
     let tree = MesosTree::connect(zookeeper.address()).await;
-    tree.register_scheduler(scheduler.address(), 1).await;
+    tree.register_scheduler(&scheduler, 1).await;
     let task = Task::http(1, pages.address(), "/1");
     tree.put(&task).await;
     let mut first = start_check(zookeeper.address()).await;
@@ -99,7 +99,7 @@ async fn a_lost_session_is_replaced_without_a_gap() {
     let proxy = ChaosProxy::start(zookeeper.address());
     let (scheduler, pages) = (Scheduler::start().await, Pages::start().await);
     let tree = MesosTree::connect(zookeeper.address()).await;
-    tree.register_scheduler(scheduler.address(), 1).await;
+    tree.register_scheduler(&scheduler, 1).await;
     let (steady, goes) = (Task::http(1, pages.address(), "/1"), Task::http(2, pages.address(), "/2"));
     tree.put(&steady).await;
     tree.put(&goes).await;
@@ -131,8 +131,8 @@ async fn what_one_scheduler_could_not_take_goes_to_the_next() {
     let zookeeper = ZooKeeper::start().await;
     let (first, second, pages) = (Scheduler::start().await, Scheduler::start().await, Pages::start().await);
     let tree = MesosTree::connect(zookeeper.address()).await;
-    tree.register_scheduler(first.address(), 1).await;
-    tree.register_scheduler(second.address(), 2).await;
+    tree.register_scheduler(&first, 1).await;
+    tree.register_scheduler(&second, 2).await;
     let task = Task::http(1, pages.address(), "/1");
     tree.put(&task).await;
     let mut check = start_check(zookeeper.address()).await;
