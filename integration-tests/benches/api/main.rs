@@ -65,9 +65,7 @@ async fn main() {
     for (name, targets) in [("HTTP", &plain), ("HTTPS", &tls)] {
         let [ours, theirs] = in_turns(targets, async |target| target.requests(SMALL, CLIENTS, SECONDS).await).await;
         let percent = ours * 100.0 / theirs;
-        println!(
-            "| 1 KB, {name}, {CLIENTS} kept connections | {ours:.0}/s | {theirs:.0}/s | ≥ 80 %: {percent:.0} % |"
-        );
+        println!("| 1 KB, {name}, {CLIENTS} kept connections | {ours:.0}/s | {theirs:.0}/s | ≥ 80 %: {percent:.0} % |");
     }
     println!("| RSS after that | {} | {} | ≤ 15 MB |", megabytes(&mut service), nginx.resident());
     for (name, targets) in [("HTTP", &plain), ("HTTPS", &tls)] {

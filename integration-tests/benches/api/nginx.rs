@@ -19,7 +19,9 @@ pub struct Nginx {
 
 /// Whether there is one.
 pub fn is_installed() -> bool {
-    ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"].iter().any(|path| std::path::Path::new(path).exists())
+    ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"]
+        .iter()
+        .any(|path| std::path::Path::new(path).exists())
 }
 
 impl Nginx {

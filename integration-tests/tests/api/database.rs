@@ -88,7 +88,8 @@ async fn the_schema_is_that_of_the_original() {
     let ours = schema(&mariadb, "ours").await;
     assert!(ours.lines().count() > 80, "{ours}");
     assert_eq!(ours, schema(&mariadb, "theirs").await);
-    let users = mariadb.query("SELECT u.id, name, is_super_user, type, value FROM ours.users u, ours.user_tokens").await;
+    let users =
+        mariadb.query("SELECT u.id, name, is_super_user, type, value FROM ours.users u, ours.user_tokens").await;
     assert_eq!(users, format!("1\tadmin\t1\t1\t{ADMIN}\n"));
     service.stop().await;
     // A key that is missing is made, as the original does.
@@ -102,7 +103,12 @@ async fn a_database_of_the_original_is_used_as_it_is() {
     let mariadb = MariaDb::start().await;
     let dsn = mariadb.create_database("bke").await.replace("loc=Local", "loc=Asia%2FShanghai");
     mariadb.query(&format!("USE bke; {ORIGINAL} ALTER TABLE users ADD department varchar(8) DEFAULT 'x'; ")).await;
-    mariadb.query(&format!("USE bke; {}", ROWS.replace("INSERT INTO users VALUES", "INSERT INTO users (id, name, is_super_user, created_at) VALUES"))).await;
+    mariadb
+        .query(&format!(
+            "USE bke; {}",
+            ROWS.replace("INSERT INTO users VALUES", "INSERT INTO users (id, name, is_super_user, created_at) VALUES")
+        ))
+        .await;
     let before = schema(&mariadb, "bke").await;
     let service = start(&config(&dsn)).await;
     assert_eq!(schema(&mariadb, "bke").await, before);
@@ -127,7 +133,10 @@ async fn a_database_of_the_original_is_used_as_it_is() {
     assert_eq!((id, &cluster["creator_id"]), ("bcs-bcs-k8s-1-AbCdEfGh", &json!(2)));
     let path = format!("/clusters/{id}/credentials");
     let credentials = owner.data(Method::GET, &path, &Value::Null).await;
-    assert_eq!((&credentials["UserToken"], &credentials["UpdatedAt"]), (&json!("sa"), &json!("2021-06-02T11:00:00+08:00")));
+    assert_eq!(
+        (&credentials["UserToken"], &credentials["UpdatedAt"]),
+        (&json!("sa"), &json!("2021-06-02T11:00:00+08:00"))
+    );
     let report = |token: &str| {
         json!({"register_token": token, "server_addresses": "https://10.0.0.2:6443", "cacert_data": "CA2",
             "user_token": "sa2"})

@@ -122,7 +122,8 @@ async fn odd_targets_and_heads() {
     ] {
         let answer = send(&format!("GET {path}"), "Host: h\r\nBCS-ClusterID: BCS-MESOS-1\r\n").await;
         assert_eq!(status(&answer), 301, "{path}: {answer}");
-        let location = answer.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("location: ").map(str::to_owned));
+        let location =
+            answer.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("location: ").map(str::to_owned));
         assert!(location.is_some_and(|location| !location.contains("..")), "{path}: {answer}");
     }
     assert_eq!(world.backend.heads().len(), before);

@@ -14,7 +14,9 @@ use crate::harness::{ADMIN, Registrar, spec, until_status};
 async fn the_command_line() {
     let help = ServiceSpec::new("bcs-api").args(&["--help"]).output().await;
     assert_eq!(help.code, Some(0));
-    for flag in ["--mysql-dsn", "--bkiam-auth-host", "--mesos-webconsole-proxy-port", "--webconsole-allow", "-f, --file"] {
+    for flag in
+        ["--mysql-dsn", "--bkiam-auth-host", "--mesos-webconsole-proxy-port", "--webconsole-allow", "-f, --file"]
+    {
         assert!(help.stderr.contains(flag), "{flag} is not in\n{}", help.stderr);
     }
     let version = ServiceSpec::new("bcs-api").args(&["--version"]).output().await;
@@ -42,7 +44,11 @@ async fn configurations_that_cannot_work() {
             1,
             "bke.bootstrap_users[0]",
         ),
-        (json!({"bkiam_auth": {"auth": true, "remote_check": true, "apigw_rsa_file": "none.pem"}}), 1, "apigw_rsa_file"),
+        (
+            json!({"bkiam_auth": {"auth": true, "remote_check": true, "apigw_rsa_file": "none.pem"}}),
+            1,
+            "apigw_rsa_file",
+        ),
     ] {
         let output = spec(&keys).output().await;
         assert_eq!(output.code, Some(code), "{keys}: {}", output.stderr);
@@ -57,7 +63,8 @@ async fn zookeeper_may_come_later() {
     let address = zookeeper.address().to_string();
     zookeeper.daemon().kill();
     let mut service = spec(&json!({"bcs_zookeeper": address})).start().await;
-    let metrics = bcs_integration_tests::http::Client::new(&format!("http://127.0.0.1:{}", service.port("metric_port")));
+    let metrics =
+        bcs_integration_tests::http::Client::new(&format!("http://127.0.0.1:{}", service.port("metric_port")));
     let client = service.client();
 
     // What needs no ZooKeeper is served, and the service says what it lacks.

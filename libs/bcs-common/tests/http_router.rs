@@ -372,8 +372,7 @@ proptest! {
 #[tokio::test]
 async fn bodies_must_have_a_consumed_media_type() {
     const JSON: &[&str] = &["application/json"];
-    let service =
-        router("/rest", &[(Method::POST, "/users"), (Method::GET, "/users")]).consumes(JSON).produces(JSON);
+    let service = router("/rest", &[(Method::POST, "/users"), (Method::GET, "/users")]).consumes(JSON).produces(JSON);
     let service = service.into_service(());
     let status = async |method: &str, content_type: &str, body: &'static str| {
         let mut request = Request::builder().method(method).uri("/rest/users");

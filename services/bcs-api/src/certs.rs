@@ -35,8 +35,7 @@ fn file(path: &Path) -> Option<PathBuf> {
 /// A file cannot be used.
 pub(crate) fn server(options: &Options) -> Result<Option<Arc<rustls::ServerConfig>>, TlsError> {
     let (cert, custom) = (&options.cert, &options.custom_cert);
-    let is_custom =
-        file(&custom.custom_server_cert_file).is_some() && file(&custom.custom_server_key_file).is_some();
+    let is_custom = file(&custom.custom_server_cert_file).is_some() && file(&custom.custom_server_key_file).is_some();
     let files = match is_custom {
         true => ServerTls {
             ca_file: file(&custom.custom_ca_file),
@@ -70,8 +69,7 @@ pub(crate) fn server(options: &Options) -> Result<Option<Arc<rustls::ServerConfi
 fn client_files(options: &Options) -> Result<ClientTls, TlsError> {
     let (cert, custom) = (&options.cert, &options.custom_cert);
     let verify = Verify::from_config(&options.ours.tls_verify)?;
-    let is_custom =
-        file(&custom.custom_client_cert_file).is_some() && file(&custom.custom_client_key_file).is_some();
+    let is_custom = file(&custom.custom_client_cert_file).is_some() && file(&custom.custom_client_key_file).is_some();
     Ok(match is_custom {
         true => ClientTls {
             ca_file: file(&custom.custom_ca_file),
@@ -116,9 +114,8 @@ pub(crate) fn client(options: &Options) -> Result<Arc<rustls::ClientConfig>, Tls
 pub(crate) fn peers(options: &Options) -> Result<Arc<rustls::ClientConfig>, TlsError> {
     let files = client_files(options)?;
     let files = ClientTls { verify: files.verify.or(Some(Verify::None)), ..files };
-    tls::client_config(&files, &[]).or_else(|_| {
-        tls::client_config(&ClientTls { cert_file: None, key_file: None, ..files }, &[])
-    })
+    tls::client_config(&files, &[])
+        .or_else(|_| tls::client_config(&ClientTls { cert_file: None, key_file: None, ..files }, &[]))
 }
 
 /// TLS of calls to the IAM and the PaaS. The CA of the installation did not sign their certificates, so they are checked

@@ -177,7 +177,8 @@ impl Assembly<'_> {
             metrics: metrics.clone(),
             max_body_size: options.max_body_size,
         };
-        let rest = Rest { store: store.clone(), users: users.clone(), tke: tke_client(options)?, metrics: metrics.clone() };
+        let rest =
+            Rest { store: store.clone(), users: users.clone(), tke: tke_client(options)?, metrics: metrics.clone() };
         let bke = &options.bke;
         let fixtures = &bke.cluster_credentials_fixtures;
         Ok(Parts {
@@ -191,15 +192,7 @@ impl Assembly<'_> {
             v4: forward::router(beside.user_manager.is_some(), beside.cluster_manager.is_some())
                 .into_service(Arc::new(v4)),
             rest: rest::router().into_service(Arc::new(rest)),
-            kube: KubeProxy::new(
-                store.clone(),
-                users,
-                tunnels.clone(),
-                upstreams,
-                fixtures,
-                bke.turn_on_rbac,
-                metrics,
-            ),
+            kube: KubeProxy::new(store.clone(), users, tunnels.clone(), upstreams, fixtures, bke.turn_on_rbac, metrics),
             tunnels,
         })
     }
@@ -318,7 +311,8 @@ async fn start_metrics(
     health: &Health,
     shutdown: &Shutdown,
 ) -> Result<Option<SocketAddr>, StartError> {
-    let server = MetricServer::new(metrics, health.clone(), version::text(), logs::set_level)?;
+    // The original has nothing but the metrics here.
+    let server = MetricServer::new(metrics, health.clone(), version::text(), logs::set_level)?.without_healthz();
     match bind("metric", &options.service.address, options.metric.metric_port, None).await {
         Ok(listener) => {
             let address = listener.local_addr();

@@ -82,11 +82,8 @@ async fn serve(
     };
     // One admin, one token for all services.
     api.admin_token = user_manager.admin_token.as_ref().map(|admin| admin.token.clone());
-    let beside = Beside {
-        storage: Some(storage.address),
-        user_manager: user_manager.insecure_address,
-        cluster_manager: None,
-    };
+    let beside =
+        Beside { storage: Some(storage.address), user_manager: user_manager.insecure_address, cluster_manager: None };
     let api = bcs_api::start(&api, &beside, shutdown).await.map_err(ServerError::Api)?;
     let mut services = vec![
         ServiceAt { name: "bcs-api", scheme: "https", address: api.address, metrics: api.metric_address },

@@ -24,7 +24,14 @@ const MAX_BODY: usize = 64;
 
 /// The metric listener of one service.
 #[derive(Clone)]
-pub struct MetricServer(Arc<Inner>);
+pub struct MetricServer(Arc<Inner>, Healthz);
+
+/// Whether there is a `/healthz`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Healthz {
+    Served,
+    NotFound,
+}
 
 struct Inner {
     registry: Registry,
@@ -61,7 +68,16 @@ impl MetricServer {
         registry.register(Box::new(scrapes_in_flight.clone()))?;
         let set_log_level = Box::new(set_log_level);
         let version = version.into();
-        Ok(Self(Arc::new(Inner { registry, health, version, set_log_level, scrapes, scrapes_in_flight })))
+        Ok(Self(
+            Arc::new(Inner { registry, health, version, set_log_level, scrapes, scrapes_in_flight }),
+            Healthz::Served,
+        ))
+    }
+
+    /// Leaves `/healthz` out, for a service whose clients expect 404 there as from the original.
+    #[must_use]
+    pub fn without_healthz(self) -> Self {
+        Self(self.0, Healthz::NotFound)
     }
 
     /// Serves until the shutdown.
@@ -81,7 +97,7 @@ impl MetricServer {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         match (request.method(), request.uri().path()) {
             (_, "/metrics") => self.0.scrape(),
-            (_, "/healthz") => text(StatusCode::OK, "ok\n"),
+            (_, "/healthz") if self.1 == Healthz::Served => text(StatusCode::OK, "ok\n"),
             (_, "/readyz") => self.0.readiness(),
             (_, "/version") => text(StatusCode::OK, self.0.version.clone()),
             (&Method::PUT, "/log-level") => self.0.change_log_level(request).await,

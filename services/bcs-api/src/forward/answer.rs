@@ -95,7 +95,8 @@ mod tests {
         let text = (StatusCode::OK, "text/plain; charset=utf-8".to_owned(), inner.to_owned());
         assert_eq!(read(failure.as_text()).await, text);
         let quoted = serde_json::to_string(inner).unwrap();
-        let outer = format!("{{\n \"result\": false,\n \"message\": {quoted},\n \"code\": \"10\",\n \"data\": null\n}}");
+        let outer =
+            format!("{{\n \"result\": false,\n \"message\": {quoted},\n \"code\": \"10\",\n \"data\": null\n}}");
         let bad_request = (StatusCode::BAD_REQUEST, "application/json".to_owned(), outer);
         assert_eq!(read(failure.as_bad_request()).await, bad_request);
     }

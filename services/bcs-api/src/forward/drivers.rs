@@ -29,12 +29,7 @@ const MAX_IDLE: usize = 10;
 
 /// Sends the request to the driver of its cluster. The answer is always 200; errors are told in the body. Without an
 /// outcome the request is not counted.
-pub(super) async fn forward(
-    v4: &V4,
-    call: Call,
-    family: &Family,
-    driver: Driver,
-) -> (Response<Body>, Option<Outcome>) {
+pub(super) async fn forward(v4: &V4, call: Call, family: &Family, driver: Driver) -> (Response<Body>, Option<Outcome>) {
     let failed = |failure: &Failure| (failure.as_text(), Some(Outcome::Error));
     let rest = family.rest(call.parts.uri.path());
     let Some(target) = path::target(family.prefix, rest, &call.parts.uri) else {

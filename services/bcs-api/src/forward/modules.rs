@@ -1,11 +1,11 @@
 //! metric, netservice and clusterkeeper: the backend gets method, path and body (api.md 5.4).
 
+use bcs_common::http::Body;
 use bcs_common::http::body::BodyError;
 use bcs_common::http::code::{self, Code};
-use bcs_common::http::Body;
 use bcs_common::http::router::Call;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::Response;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::answer::{Failure, too_large};
 use super::send::{Outgoing, exchange, read_body};
@@ -26,12 +26,7 @@ fn failures(module: Module) -> (Code, &'static str, &'static str) {
 }
 
 /// Sends the request on, without the client's headers.
-pub(super) async fn forward(
-    v4: &V4,
-    call: Call,
-    family: &Family,
-    module: Module,
-) -> (Response<Body>, Option<Outcome>) {
+pub(super) async fn forward(v4: &V4, call: Call, family: &Family, module: Module) -> (Response<Body>, Option<Outcome>) {
     let failed = |failure: Failure| (failure.as_bad_request(), Some(Outcome::Error));
     let (code, missing, unanswered) = failures(module);
     let body = match read_body(call.body, v4.max_body_size).await {

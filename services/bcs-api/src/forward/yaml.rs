@@ -106,11 +106,9 @@ impl Builder {
                 }
                 None => None,
             },
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => None,
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
+                None
+            }
         };
         if self.open.len() > MAX_DEPTH {
             return Err(YamlError::TooLarge);

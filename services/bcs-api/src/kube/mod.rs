@@ -99,7 +99,9 @@ impl KubeProxy {
             Err(error) => {
                 warn!("cluster {identifier} does not answer: {error}");
                 let response = match &channel.tunnel {
-                    Some(url) => error.service_unavailable_url(&format!("{}{}", url.trim_end_matches('/'), rules.target)),
+                    Some(url) => {
+                        error.service_unavailable_url(&format!("{}{}", url.trim_end_matches('/'), rules.target))
+                    }
                     None if is_upgrade => error.dialing_backend(),
                     None => error.bad_gateway(),
                 };
@@ -127,9 +129,10 @@ impl KubeProxy {
                 max_idle: MAX_IDLE_TUNNEL,
             };
             let key = format!("tunnel/{}", cluster.id);
-            let upstream = self.upstreams.get(&key, &settings).map_err(|failure| {
-                KubeError::NoChannel(format!("error when lookup websocket conn: {failure}"))
-            })?;
+            let upstream = self
+                .upstreams
+                .get(&key, &settings)
+                .map_err(|failure| KubeError::NoChannel(format!("error when lookup websocket conn: {failure}")))?;
             return Ok(Channel { upstream, token: tunnel.user_token, tunnel: Some(tunnel.server_address) });
         }
         let access = credentials.map(|credentials| credentials.access);

@@ -50,7 +50,9 @@ impl KubeError {
     /// The answer.
     pub fn into_response(self) -> Response<Body> {
         match &self {
-            Self::Anonymous => status(StatusCode::UNAUTHORIZED, "Unauthorized", "anonymous requests is forbidden", None),
+            Self::Anonymous => {
+                status(StatusCode::UNAUTHORIZED, "Unauthorized", "anonymous requests is forbidden", None)
+            }
             Self::Expired(user) => {
                 let message = format!("this token has expired for user: {user}");
                 status(StatusCode::UNAUTHORIZED, "Unauthorized", &message, None)

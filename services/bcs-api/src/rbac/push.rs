@@ -135,8 +135,7 @@ impl Subscriber {
         match permission::apply(&self.store, &message.data, &self.shutdown).await {
             Ok(()) => {
                 let Message { worker_id, data_id, .. } = message;
-                let ack =
-                    json!({"app_code": self.app_code, "type": "ack", "worker_id": worker_id, "data_id": data_id});
+                let ack = json!({"app_code": self.app_code, "type": "ack", "worker_id": worker_id, "data_id": data_id});
                 Some(ack.to_string())
             }
             Err(reason) => {

@@ -39,9 +39,8 @@ impl Objects {
         match *method {
             Method::GET if path.ends_with("bindings") => {
                 let (label, value) = selector.unwrap().split_once('=').unwrap();
-                let matches = |(of, object): &&(String, Value)| {
-                    of == path && object["metadata"]["labels"][label] == value
-                };
+                let matches =
+                    |(of, object): &&(String, Value)| of == path && object["metadata"]["labels"][label] == value;
                 let items: Vec<&Value> = self.all.iter().filter(matches).map(|(_, object)| object).collect();
                 (StatusCode::OK, json!({ "items": items }))
             }

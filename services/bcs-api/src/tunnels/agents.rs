@@ -57,7 +57,8 @@ impl ClusterAgents {
 impl Agents for ClusterAgents {
     async fn admit(&self, headers: &HeaderMap) -> Result<Admission, Refusal> {
         let agent = AgentHeaders::of(headers);
-        for (value, name) in [(agent.module, "module"), (agent.token, "registerToken"), (agent.cluster_id, "clusterId")] {
+        for (value, name) in [(agent.module, "module"), (agent.token, "registerToken"), (agent.cluster_id, "clusterId")]
+        {
             if value.is_empty() {
                 return Err(Refusal::bad_request(format!("{name} empty")));
             }

@@ -129,8 +129,7 @@ pub(super) mod tests {
         pub(in super::super) fn sign(&self, alg: &str, claims: &Value) -> String {
             let encode = |value: &Value| BASE64.encode(value.to_string());
             let signed = format!("{}.{}", encode(&json!({"alg": alg, "typ": "JWT"})), encode(claims));
-            let padding: &'static dyn RsaEncoding =
-                if alg == "PS512" { &RSA_PSS_SHA512 } else { &RSA_PKCS1_SHA256 };
+            let padding: &'static dyn RsaEncoding = if alg == "PS512" { &RSA_PSS_SHA512 } else { &RSA_PKCS1_SHA256 };
             let mut signature = vec![0; self.0.public_modulus_len()];
             self.0.sign(padding, &SystemRandom::new(), signed.as_bytes(), &mut signature).unwrap();
             format!("{signed}.{}", BASE64.encode(signature))
