@@ -90,6 +90,8 @@ async fn create_system_tables(dir: &Path) {
 /// The options every server program needs first. Root must be named, or the server refuses to run.
 fn as_this_user(mut program: Command, dir: &Path) -> Command {
     program.arg("--no-defaults").arg(format!("--datadir={}", dir.join("data").display()));
+    // A server that starts removes the temporary tables it finds: those of all others, if they share a directory.
+    program.arg(format!("--tmpdir={}", dir.display()));
     if geteuid().is_root() {
         program.arg("--user=root");
     }

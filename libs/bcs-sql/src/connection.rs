@@ -4,18 +4,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlSslMode};
-use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection as _, Executor};
 
 use crate::dsn::{Address, MySqlDsn, Tls};
 use crate::error::SqlError;
-use crate::row::{Param, Row, to_mysql_time, to_sqlite_time};
+use crate::row::{Param, Row, to_mysql_time};
+use crate::sqlite;
 use crate::zone::Zone;
 
 /// Limit of a connection attempt, unless `timeout` says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long SQLite waits for another process that writes.
-const SQLITE_BUSY: Duration = Duration::from_secs(10);
 /// MySQL's error for a charset it does not know.
 const UNKNOWN_CHARACTER_SET: u16 = 1115;
 /// Where systems keep their CA certificates, as Go looks for them.
@@ -39,13 +37,13 @@ pub struct Written {
 /// How to connect.
 pub(crate) enum Connector {
     MySql { dsn: Box<MySqlDsn>, options: Box<MySqlConnectOptions> },
-    Sqlite { options: Box<SqliteConnectOptions>, file: PathBuf },
+    Sqlite(PathBuf),
 }
 
 /// An open connection.
 pub(crate) enum Connection {
     MySql(MySqlConnection, Zone),
-    Sqlite(SqliteConnection),
+    Sqlite(rusqlite::Connection),
 }
 
 impl Connector {
@@ -55,25 +53,12 @@ impl Connector {
     }
 
     pub fn sqlite(file: &Path) -> Self {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // What is acknowledged is on the disk.
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(false)
-            .busy_timeout(SQLITE_BUSY)
-            .disable_statement_logging();
-        Self::Sqlite { options: Box::new(options), file: file.to_owned() }
+        Self::Sqlite(file.to_owned())
     }
 
     pub async fn connect(&self) -> Result<Connection, SqlError> {
         match self {
-            Self::Sqlite { options, file } => options
-                .connect()
-                .await
-                .map(Connection::Sqlite)
-                .map_err(|error| SqlError::of_connect(&file.display().to_string(), error)),
+            Self::Sqlite(file) => sqlite::open(file).map(Connection::Sqlite),
             Self::MySql { dsn, options } => {
                 let limit = dsn.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
                 let address = dsn.address.to_string();
@@ -81,7 +66,7 @@ impl Connector {
                     let mut connection =
                         options.connect().await.map_err(|error| SqlError::of_connect(&address, error))?;
                     prepare(&mut connection, dsn).await?;
-                    Ok(Connection::MySql(connection, dsn.zone))
+                    Ok(Connection::MySql(connection, dsn.zone.clone()))
                 };
                 let late = |_| Err(SqlError::of_connect_timeout(&address, limit));
                 tokio::time::timeout(limit, attempt).await.unwrap_or_else(late)
@@ -175,14 +160,12 @@ impl Connection {
     pub async fn read(&mut self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, SqlError> {
         match self {
             Self::MySql(connection, zone) => {
-                let query = sqlx::query_with(sql, mysql_arguments(params, *zone)?);
+                let query = sqlx::query_with(sql, mysql_arguments(params, zone)?);
                 let rows = query.fetch_all(connection).await.map_err(SqlError::of_statement)?;
-                Ok(rows.into_iter().map(|row| Row::of_mysql(row, *zone)).collect())
+                Ok(rows.into_iter().map(|row| Row::of_mysql(row, zone.clone())).collect())
             }
             Self::Sqlite(connection) => {
-                let query = sqlx::query_with(sql, sqlite_arguments(params)?);
-                let rows = query.fetch_all(connection).await.map_err(SqlError::of_statement)?;
-                Ok(rows.into_iter().map(Row::of_sqlite).collect())
+                Ok(sqlite::read(connection, sql, params)?.into_iter().map(Row::of_sqlite).collect())
             }
         }
     }
@@ -191,16 +174,11 @@ impl Connection {
     pub async fn write(&mut self, sql: &'static str, params: &[Param<'_>]) -> Result<Written, SqlError> {
         match self {
             Self::MySql(connection, zone) => {
-                let query = sqlx::query_with(sql, mysql_arguments(params, *zone)?);
+                let query = sqlx::query_with(sql, mysql_arguments(params, zone)?);
                 let done = query.execute(connection).await.map_err(SqlError::of_statement)?;
                 Ok(Written { rows: done.rows_affected(), id: done.last_insert_id() })
             }
-            Self::Sqlite(connection) => {
-                let query = sqlx::query_with(sql, sqlite_arguments(params)?);
-                let done = query.execute(connection).await.map_err(SqlError::of_statement)?;
-                let id = u64::try_from(done.last_insert_rowid()).unwrap_or_default();
-                Ok(Written { rows: done.rows_affected(), id })
-            }
+            Self::Sqlite(connection) => sqlite::write(connection, sql, params),
         }
     }
 
@@ -208,10 +186,7 @@ impl Connection {
     pub async fn run(&mut self, sql: String) -> Result<(), SqlError> {
         match self {
             Self::MySql(connection, _) => run(connection, sql).await,
-            Self::Sqlite(connection) => {
-                let query = sqlx::raw_sql(AssertSqlSafe(sql));
-                connection.execute(query).await.map(|_| ()).map_err(SqlError::of_statement)
-            }
+            Self::Sqlite(connection) => sqlite::run(connection, &sql),
         }
     }
 
@@ -224,26 +199,13 @@ impl Connection {
     }
 }
 
-fn mysql_arguments(params: &[Param<'_>], zone: Zone) -> Result<MySqlArguments, SqlError> {
+fn mysql_arguments(params: &[Param<'_>], zone: &Zone) -> Result<MySqlArguments, SqlError> {
     let mut arguments = MySqlArguments::default();
     for param in params {
         match param {
             Param::Text(text) => arguments.add(*text),
             Param::Uint(number) => arguments.add(*number),
             Param::Time(time) => arguments.add(to_mysql_time(*time, zone)),
-        }
-        .map_err(|error| SqlError::of_statement(sqlx::Error::Encode(error)))?;
-    }
-    Ok(arguments)
-}
-
-fn sqlite_arguments(params: &[Param<'_>]) -> Result<SqliteArguments, SqlError> {
-    let mut arguments = SqliteArguments::default();
-    for param in params {
-        match param {
-            Param::Text(text) => arguments.add((*text).to_owned()),
-            Param::Uint(number) => arguments.add(*number),
-            Param::Time(time) => arguments.add(to_sqlite_time(*time)),
         }
         .map_err(|error| SqlError::of_statement(sqlx::Error::Encode(error)))?;
     }

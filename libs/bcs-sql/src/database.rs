@@ -56,7 +56,7 @@ impl Database {
         let inner = match dsn {
             Dsn::MySql(dsn) => Inner {
                 dialect: Dialect::MySql,
-                zone: dsn.zone,
+                zone: dsn.zone.clone(),
                 statement_timeout: dsn.statement_timeout.unwrap_or(STATEMENT_TIMEOUT),
                 pool: Pool::new(Connector::mysql(dsn), MYSQL_CONNECTIONS),
                 writers: None,
@@ -152,6 +152,10 @@ impl Database {
 impl Inner {
     async fn limited<T>(&self, statement: impl Future<Output = Result<T, SqlError>>) -> Result<T, SqlError> {
         let limit = self.statement_timeout;
+        if self.dialect == Dialect::Sqlite {
+            // It does not wait for others, but the disk, which no timer can cut short.
+            return statement.await;
+        }
         tokio::time::timeout(limit, statement).await.unwrap_or(Err(SqlError::Timeout(limit)))
     }
 

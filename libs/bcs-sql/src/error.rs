@@ -1,7 +1,10 @@
 //! Why a statement failed, without the data source name and without values of columns.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
+use rusqlite::ErrorCode;
+use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
 use sqlx::error::DatabaseError;
 use sqlx::mysql::MySqlDatabaseError;
 use thiserror::Error;
@@ -49,7 +52,7 @@ pub enum SqlError {
         /// The number of the column in the statement, from 0.
         column: usize,
         /// What is wrong.
-        source: sqlx::Error,
+        source: Box<dyn StdError + Send + Sync>,
     },
 }
 
@@ -113,6 +116,27 @@ impl SqlError {
             sqlx::Error::Io(error) => dial(address, &error),
             other => dial(address, &other),
         })
+    }
+
+    /// The error of a statement in SQLite. Its text names tables and columns, never values.
+    pub(crate) fn of_sqlite(error: &rusqlite::Error) -> Self {
+        let message = error.to_string();
+        match error {
+            rusqlite::Error::SqliteFailure(failure, _)
+                if matches!(failure.extended_code, SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY) =>
+            {
+                Self::Duplicate { code: 0, key: key_of(&message) }
+            }
+            rusqlite::Error::SqliteFailure(failure, _) if failure.code == ErrorCode::DatabaseBusy => {
+                Self::Refused { code: 0, message: "another process writes to the database".to_owned() }
+            }
+            _ => Self::Refused { code: 0, message },
+        }
+    }
+
+    /// The file of SQLite cannot be opened.
+    pub(crate) fn of_opening(file: &str, error: &rusqlite::Error) -> Self {
+        Self::Connect(dial(file, error))
     }
 
     pub(crate) fn of_connect_timeout(address: &str, limit: Duration) -> Self {

@@ -11,6 +11,7 @@ mod error;
 mod pool;
 mod row;
 pub mod schema;
+mod sqlite;
 mod time;
 mod zone;
 

@@ -1,9 +1,11 @@
 //! Values that go into statements, and rows that come out.
 
+use std::error::Error as StdError;
+
 use chrono::{DateTime, FixedOffset, NaiveDateTime, SubsecRound, Utc};
+use rusqlite::types::Value;
 use sqlx::Row as _;
 use sqlx::mysql::MySqlRow;
-use sqlx::sqlite::SqliteRow;
 
 use crate::error::SqlError;
 use crate::zone::Zone;
@@ -53,7 +55,7 @@ pub fn fits(text: &str, length: usize) -> bool {
 }
 
 /// What MySQL keeps for a time.
-pub(crate) fn to_mysql_time(time: DateTime<Utc>, zone: Zone) -> NaiveDateTime {
+pub(crate) fn to_mysql_time(time: DateTime<Utc>, zone: &Zone) -> NaiveDateTime {
     zone.wall_clock(time.trunc_subsecs(0))
 }
 
@@ -69,7 +71,7 @@ pub struct Row(Kind);
 #[derive(Debug)]
 enum Kind {
     MySql(MySqlRow, Zone),
-    Sqlite(SqliteRow),
+    Sqlite(Vec<Value>),
 }
 
 impl Row {
@@ -77,7 +79,7 @@ impl Row {
         Self(Kind::MySql(row, zone))
     }
 
-    pub(crate) fn of_sqlite(row: SqliteRow) -> Self {
+    pub(crate) fn of_sqlite(row: Vec<Value>) -> Self {
         Self(Kind::Sqlite(row))
     }
 
@@ -86,11 +88,18 @@ impl Row {
     /// # Errors
     /// There is no such column, or it holds no text.
     pub fn text(&self, column: usize) -> Result<String, SqlError> {
-        let text: Result<Option<String>, _> = match &self.0 {
-            Kind::MySql(row, _) => row.try_get_unchecked(column),
-            Kind::Sqlite(row) => row.try_get_unchecked(column),
-        };
-        text.map(Option::unwrap_or_default).map_err(|source| SqlError::Column { column, source })
+        match &self.0 {
+            Kind::MySql(row, _) => {
+                let text: Option<String> = row.try_get_unchecked(column).map_err(|error| unusable(column, error))?;
+                Ok(text.unwrap_or_default())
+            }
+            Kind::Sqlite(row) => match row.get(column) {
+                Some(Value::Null) => Ok(String::new()),
+                Some(Value::Text(text)) => Ok(text.clone()),
+                Some(Value::Integer(number)) => Ok(number.to_string()),
+                other => Err(unusable(column, kind(other))),
+            },
+        }
     }
 
     /// An unsigned number; NULL is 0.
@@ -98,11 +107,17 @@ impl Row {
     /// # Errors
     /// There is no such column, or it holds no number of that range.
     pub fn uint(&self, column: usize) -> Result<u32, SqlError> {
-        let number: Result<Option<u32>, _> = match &self.0 {
-            Kind::MySql(row, _) => row.try_get_unchecked(column),
-            Kind::Sqlite(row) => row.try_get_unchecked(column),
-        };
-        number.map(Option::unwrap_or_default).map_err(|source| SqlError::Column { column, source })
+        match &self.0 {
+            Kind::MySql(row, _) => {
+                let number: Option<u32> = row.try_get_unchecked(column).map_err(|error| unusable(column, error))?;
+                Ok(number.unwrap_or_default())
+            }
+            Kind::Sqlite(row) => match row.get(column) {
+                Some(Value::Null) => Ok(0),
+                Some(Value::Integer(number)) => u32::try_from(*number).map_err(|error| unusable(column, error)),
+                other => Err(unusable(column, kind(other))),
+            },
+        }
     }
 
     /// A time with the offset of the data source's `loc`, in SQLite with that of UTC. None: NULL, the zero date of MySQL,
@@ -115,10 +130,26 @@ impl Row {
             Kind::MySql(row, zone) => match row.try_get_unchecked::<Option<NaiveDateTime>, _>(column) {
                 Ok(time) => Ok(time.map(|time| zone.moment(time))),
                 Err(sqlx::Error::ColumnDecode { .. }) => Ok(None),
-                Err(source) => Err(SqlError::Column { column, source }),
+                Err(error) => Err(unusable(column, error)),
             },
             Kind::Sqlite(_) => Ok(parse_sqlite_time(&self.text(column)?)),
         }
+    }
+}
+
+fn unusable(column: usize, source: impl Into<Box<dyn StdError + Send + Sync>>) -> SqlError {
+    SqlError::Column { column, source: source.into() }
+}
+
+/// What SQLite has there instead.
+fn kind(value: Option<&Value>) -> &'static str {
+    match value {
+        None => "no such column",
+        Some(Value::Null) => "NULL",
+        Some(Value::Integer(_)) => "a whole number",
+        Some(Value::Real(_)) => "a fraction",
+        Some(Value::Text(_)) => "a text",
+        Some(Value::Blob(_)) => "bytes",
     }
 }
 
@@ -156,6 +187,6 @@ mod tests {
         let time = "2026-01-02T03:04:05.999Z".parse().unwrap();
         assert_eq!(to_sqlite_time(time), "2026-01-02 03:04:05");
         let shanghai = Zone::parse("Asia/Shanghai").unwrap();
-        assert_eq!(to_mysql_time(time, shanghai).to_string(), "2026-01-02 11:04:05");
+        assert_eq!(to_mysql_time(time, &shanghai).to_string(), "2026-01-02 11:04:05");
     }
 }

@@ -92,7 +92,7 @@ fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Reply<T> {
     code: i64,
@@ -103,12 +103,6 @@ struct Reply<T> {
     #[serde(rename = "Response")]
     response: Response,
     data: Option<T>,
-}
-
-impl<T> Default for Reply<T> {
-    fn default() -> Self {
-        Self { code: 0, code_desc: String::new(), message: String::new(), response: Response::default(), data: None }
-    }
 }
 
 #[derive(Default, Deserialize)]

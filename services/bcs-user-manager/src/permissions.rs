@@ -21,13 +21,20 @@ pub(crate) struct Permission {
 
 /// Creates the roles that are missing; existing ones stay as they are.
 pub(crate) async fn make_roles(database: &Database) -> Result<(), SqlError> {
+    let mut missing = Vec::new();
     for (name, actions) in ROLES {
         let known = "SELECT id FROM bcs_roles WHERE name = ? LIMIT 1";
-        if !database.read(known, &[name.into()]).await?.is_empty() {
-            continue;
+        if database.read(known, &[name.into()]).await?.is_empty() {
+            missing.push((name, actions));
         }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut transaction = database.begin().await?;
+    for (name, actions) in missing {
         let sql = "INSERT INTO bcs_roles (name, actions, created_at) VALUES (?, ?, ?)";
-        match database.write(sql, &[name.into(), actions.into(), now().into()]).await {
+        match transaction.write(sql, &[name.into(), actions.into(), now().into()]).await {
             // Another instance was faster.
             Err(SqlError::Duplicate { .. }) => {}
             result => {
@@ -35,7 +42,7 @@ pub(crate) async fn make_roles(database: &Database) -> Result<(), SqlError> {
             }
         }
     }
-    Ok(())
+    transaction.commit().await
 }
 
 /// An element of `spec.permissions`.

@@ -29,6 +29,12 @@ enum Value {
     Other,
 }
 
+impl Value {
+    fn as_text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+}
+
 impl Document {
     /// Reads a body to its end; also one that is packed as its `Content-Encoding` says.
     ///
@@ -55,8 +61,7 @@ impl Document {
 
     /// A text; empty if it is missing or no text.
     pub fn text(&self, name: &str) -> &str {
-        let text = |value| if let &Value::Text(ref text) = value { Some(text.as_str()) } else { None };
-        self.all(name).find_map(text).unwrap_or_default()
+        self.all(name).find_map(Value::as_text).unwrap_or_default()
     }
 
     /// A whole number from 0 on; 0 if it is missing or anything else.

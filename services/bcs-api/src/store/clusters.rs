@@ -93,24 +93,6 @@ impl Store {
         rows.first().map(Cluster::of).transpose()
     }
 
-    /// The cluster of an identifier, which must be exact.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn cluster_by_identifier(&self, identifier: &str) -> Result<Option<Cluster>, SqlError> {
-        if identifier.is_empty() {
-            return Ok(None);
-        }
-        let sql = select_clusters!("clusters c WHERE c.identifier = ? ORDER BY c.id");
-        for row in self.database.read(sql, &[identifier.into()]).await? {
-            let cluster = Cluster::of(&row)?;
-            if cluster.identifier == identifier {
-                return Ok(Some(cluster));
-            }
-        }
-        Ok(None)
-    }
-
     /// The first cluster that stands for a cluster of BCS, of any project. The case of the id does not matter.
     ///
     /// # Errors
