@@ -35,6 +35,7 @@ need python3 python3
 # The module that fills a virtual environment is what Debian leaves out of python3.
 python_cached || python3 -c 'import ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
 need openssl openssl
+need kubernetes-client kubectl
 need default-jre-headless java
 need libzookeeper-java /usr/share/java/zookeeper.jar
 need libslf4j-java /usr/share/java/slf4j-simple.jar

@@ -62,6 +62,16 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
+/// Python with the packages of the tools.
+///
+/// # Panics
+/// When `make test-deps` did not make it.
+pub fn python() -> PathBuf {
+    let python = repository().join(".cache/python/bin/python");
+    assert!(python.exists(), "{} is missing: run 'make test-deps'", python.display());
+    python
+}
+
 /// This process's own directory. Servers shared by a whole test program live in statics, which are never dropped: a
 /// lock held as long as the process lives tells later runs which directories are still in use.
 fn root() -> &'static Path {

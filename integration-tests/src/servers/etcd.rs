@@ -4,8 +4,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+
 use crate::certs::Certs;
 use crate::daemon::{Daemon, Ready};
+use crate::http::Client;
 use crate::ports::Port;
 use crate::process::command;
 use crate::workdir::WorkDir;
@@ -58,6 +63,24 @@ impl Etcd {
     /// The certificates of a server with TLS.
     pub fn certs(&self) -> Option<&Certs> {
         self.certs.as_ref()
+    }
+
+    /// The keys below a prefix with their values, of a server without TLS.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn keys(&self, prefix: &str) -> Vec<(String, String)> {
+        // The prefix ends in a letter or slash, so the next character is the end of the range.
+        let mut end = prefix.as_bytes().to_vec();
+        *end.last_mut().unwrap() += 1;
+        let range = json!({"key": BASE64_STANDARD.encode(prefix), "range_end": BASE64_STANDARD.encode(end)});
+        let client = Client::new(&format!("http://{}", self.address()));
+        let answer = client.post("/v3/kv/range", &range).await.unwrap().json();
+        let text = |value: &Value| {
+            String::from_utf8(BASE64_STANDARD.decode(value.as_str().unwrap_or_default()).unwrap()).unwrap()
+        };
+        let keys = answer["kvs"].as_array().cloned().unwrap_or_default();
+        keys.iter().map(|kv| (text(&kv["key"]), text(&kv["value"]))).collect()
     }
 
     /// The process, to stop, freeze and start it again. Its data stays.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bcs_integration_tests::process::{Process, command};
 use bcs_integration_tests::servers::zookeeper::ZooKeeper;
-use bcs_integration_tests::workdir::{WorkDir, programs, repository};
+use bcs_integration_tests::workdir::{WorkDir, programs, python};
 
 /// How long all worlds may take. They run side by side; the longest one waits 190 s for a refresh.
 const RUN: Duration = Duration::from_secs(900);
@@ -52,11 +52,9 @@ async fn bcs_check_behaves_as_specified() {
 /// Plays these world files, or all, against the program.
 async fn play(zookeeper: SocketAddr, files: &[String]) -> Outcome {
     let dir = WorkDir::new("check-harness");
-    let python = repository().join(".cache/python/bin/python");
-    assert!(python.exists(), "{} is missing: run 'make test-deps'", python.display());
     let program = programs().join("bcs-check");
     assert!(program.exists(), "{} is not built: run cargo build --workspace --bins", program.display());
-    let mut harness = command(&python, dir.path());
+    let mut harness = command(python(), dir.path());
     harness
         .args(["-B".as_ref(), Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/check_harness.py").as_os_str()])
         .args(["--binary".as_ref(), program.as_os_str()])

@@ -240,3 +240,38 @@ async fn speaks_tls_with_a_client_certificate_to_a_server_without_san() {
     let by_name = ClientTls { verify: Some(Verify::Full), ..identified() };
     connect(by_name).register(storage("127.0.0.3")).first_result().await.unwrap_err();
 }
+
+#[tokio::test]
+async fn one_holds_a_lock_at_a_time_and_leaves_nothing() {
+    let server = EtcdServer::started().await;
+    let shutdown = Shutdown::new();
+    let registry = registry(server.address(), &shutdown);
+    let inside = std::sync::atomic::AtomicU32::new(0);
+    let work = || async {
+        assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0, "two hold the lock");
+        let keys = server.keys_between("/l", "/m").await;
+        inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+        keys
+    };
+    let all = (0..8).map(|_| registry.locked("/lock.bkbcs.tencent.com/x/vpc", LIMIT, work()));
+    for held in futures::future::join_all(all).await {
+        let keys = held.unwrap();
+        assert!(keys.iter().all(|(key, value, lease)| {
+            let name = key.strip_prefix("/lock.bkbcs.tencent.com/x/vpc/").unwrap();
+            value.is_empty() && format!("{:x}", lease.parse::<i64>().unwrap()) == name
+        }));
+    }
+    assert_eq!(server.keys_between("/l", "/m").await.len(), 0);
+    assert_eq!(registry.locked("/l/other", LIMIT, async { 7 }).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn a_lock_is_waited_for_only_so_long() {
+    let server = EtcdServer::started().await;
+    let shutdown = Shutdown::new();
+    let registry = registry(server.address(), &shutdown);
+    let outer = registry.locked("/l/v", LIMIT, async {
+        registry.locked("/l/v", Duration::from_millis(300), async {}).await.unwrap_err().to_string()
+    });
+    assert!(outer.await.unwrap().contains("/l/v was not free"));
+}

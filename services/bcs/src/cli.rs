@@ -75,6 +75,15 @@ pub struct ServerArgs {
     /// Port of bcs-user-manager's metrics; 0 takes a free one.
     #[arg(long, value_name = "PORT", default_value_t = 9253)]
     pub user_manager_metric_port: u16,
+    /// Port of bcs-cluster-manager: REST, tunnels of agents and the proxy to their clusters; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub cluster_manager_port: u16,
+    /// Port of bcs-cluster-manager's gRPC; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 8081)]
+    pub cluster_manager_grpc_port: u16,
+    /// Port of bcs-cluster-manager's metrics; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 8082)]
+    pub cluster_manager_metric_port: u16,
     /// ZooKeeper servers of a Mesos cluster, comma separated host:port. With them bcs-check probes the cluster's tasks.
     #[arg(long, value_name = "SERVERS", requires = "cluster")]
     pub mesos_zookeeper: Option<String>,

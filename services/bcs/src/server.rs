@@ -32,6 +32,8 @@ enum ServerError {
     Storage(#[source] bcs_storage::StartError),
     #[error("bcs-user-manager cannot start")]
     UserManager(#[source] bcs_user_manager::StartError),
+    #[error("bcs-cluster-manager cannot start")]
+    ClusterManager(#[source] bcs_cluster_manager::StartError),
     #[error("bcs-check cannot start")]
     Check(#[source] bcs_check::StartError),
     #[error("bcs-api cannot start")]
@@ -40,19 +42,31 @@ enum ServerError {
     Certs(#[source] CertsError),
 }
 
+/// The options of all services.
+struct Services {
+    storage: bcs_storage::Options,
+    user_manager: bcs_user_manager::Options,
+    cluster_manager: bcs_cluster_manager::Options,
+    check: Option<bcs_check::Options>,
+    api: bcs_api::Options,
+}
+
 /// Serves until a signal.
 pub fn run(args: &ServerArgs, stdout: &mut impl Write) -> Result<(), Box<dyn Error>> {
-    let storage = storage_options(args)?;
-    let user_manager = user_manager_options(args)?;
-    let check = check_options(args)?;
-    let api = api_options(args)?;
-    let log = LogOptions { logtostderr: true, v: args.verbosity, ..storage.log.clone() };
+    let options = Services {
+        storage: storage_options(args)?,
+        user_manager: user_manager_options(args)?,
+        cluster_manager: cluster_manager_options(args)?,
+        check: check_options(args)?,
+        api: api_options(args)?,
+    };
+    let log = LogOptions { logtostderr: true, v: args.verbosity, ..options.storage.log.clone() };
     let _log = logs::init("bcs", &log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = Shutdown::new();
         shutdown.listen_to_signals()?;
-        let served = serve(args, &storage, &user_manager, check.as_ref(), api, &shutdown, stdout).await;
+        let served = serve(args, options, &shutdown, stdout).await;
         if !shutdown.drain(STOP_LIMIT).await {
             tracing::warn!("stopped before everything was done");
         }
@@ -62,28 +76,32 @@ pub fn run(args: &ServerArgs, stdout: &mut impl Write) -> Result<(), Box<dyn Err
 
 async fn serve(
     args: &ServerArgs,
-    storage: &bcs_storage::Options,
-    user_manager: &bcs_user_manager::Options,
-    check: Option<&bcs_check::Options>,
-    mut api: bcs_api::Options,
+    options: Services,
     shutdown: &Shutdown,
     stdout: &mut impl Write,
 ) -> Result<(), Box<dyn Error>> {
+    let Services { storage, user_manager, cluster_manager, check, mut api } = options;
     // The services find each other here; nothing outside of the process can.
     let registry = MemoryRegistry::new(shutdown.clone());
-    let storage = bcs_storage::start(storage, Program::new("bcs-storage"), Some(&registry), shutdown)
+    let storage = bcs_storage::start(&storage, Program::new("bcs-storage"), Some(&registry), shutdown)
         .await
         .map_err(ServerError::Storage)?;
     let user_manager =
-        bcs_user_manager::start(user_manager, Some(&registry), shutdown).await.map_err(ServerError::UserManager)?;
+        bcs_user_manager::start(&user_manager, Some(&registry), shutdown).await.map_err(ServerError::UserManager)?;
+    let cluster_manager = bcs_cluster_manager::start(&cluster_manager, Some(&registry), shutdown)
+        .await
+        .map_err(ServerError::ClusterManager)?;
     let check = match check {
-        Some(options) => Some(bcs_check::start(options, shutdown).await.map_err(ServerError::Check)?),
+        Some(options) => Some(bcs_check::start(&options, shutdown).await.map_err(ServerError::Check)?),
         None => None,
     };
     // One admin, one token for all services.
     api.admin_token = user_manager.admin_token.as_ref().map(|admin| admin.token.clone());
-    let beside =
-        Beside { storage: Some(storage.address), user_manager: user_manager.insecure_address, cluster_manager: None };
+    let beside = Beside {
+        storage: Some(storage.address),
+        user_manager: user_manager.insecure_address,
+        cluster_manager: Some(cluster_manager.http_address),
+    };
     let api = bcs_api::start(&api, &beside, shutdown).await.map_err(ServerError::Api)?;
     let mut services = vec![
         ServiceAt { name: "bcs-api", scheme: "https", address: api.address, metrics: api.metric_address },
@@ -98,6 +116,12 @@ async fn serve(
             scheme: "http",
             address: user_manager.insecure_address,
             metrics: user_manager.metric_address,
+        },
+        ServiceAt {
+            name: "bcs-cluster-manager",
+            scheme: "http",
+            address: Some(cluster_manager.http_address),
+            metrics: cluster_manager.metric_address,
         },
     ];
     services.extend(check.as_ref().map(|check| ServiceAt {
@@ -142,6 +166,22 @@ fn user_manager_options(args: &ServerArgs) -> Result<bcs_user_manager::Options, 
     let mut options: bcs_user_manager::Options = load(&bcs_user_manager::spec(), &flags)?;
     options.ours.data_dir.clone_from(&args.data_dir);
     options.embedded = true;
+    Ok(options)
+}
+
+/// The embedded store, and no other instances.
+fn cluster_manager_options(args: &ServerArgs) -> Result<bcs_cluster_manager::Options, ServerError> {
+    let flags = [
+        "bcs-cluster-manager".to_owned(),
+        format!("-address={}", args.address),
+        format!("-port={}", args.cluster_manager_grpc_port),
+        format!("-httpport={}", args.cluster_manager_port),
+        format!("-metricport={}", args.cluster_manager_metric_port),
+        "-mongo_address=".to_owned(),
+    ];
+    let failed = |exit: config::Exit| ServerError::Options { program: "bcs-cluster-manager", reason: exit.stderr };
+    let mut options = bcs_cluster_manager::Options::load(flags.into_iter().map(OsString::from)).map_err(failed)?;
+    options.data_dir.clone_from(&args.data_dir);
     Ok(options)
 }
 
@@ -204,7 +244,7 @@ struct ServiceAt {
 
 impl fmt::Display for ServiceAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  {:<17}", self.name)?;
+        write!(f, "  {:<20}", self.name)?;
         if let Some(address) = self.address {
             write!(f, " {}://{address}", self.scheme)?;
         }
@@ -253,6 +293,9 @@ mod tests {
             storage_metric_port: 0,
             user_manager_port: 8089,
             user_manager_metric_port: 0,
+            cluster_manager_port: 8080,
+            cluster_manager_grpc_port: 8081,
+            cluster_manager_metric_port: 0,
             mesos_zookeeper: None,
             cluster: None,
             check_metric_port: 43001,
@@ -289,6 +332,13 @@ mod tests {
     }
 
     #[test]
+    fn cluster_manager_is_embedded_too() {
+        let options = cluster_manager_options(&args()).unwrap();
+        assert!(options.embedded && options.etcd_endpoints.is_empty());
+        assert_eq!((options.http_port, options.port, options.data_dir.as_path()), (8080, 8081, Path::new("somewhere")));
+    }
+
+    #[test]
     fn check_runs_only_with_a_mesos_cluster() {
         assert!(check_options(&args()).unwrap().is_none());
         let cluster = Some("BCS-MESOS-10001".to_owned());
@@ -305,7 +355,7 @@ mod tests {
         let token = |is_new| AdminToken { token: "t0ken".into(), file: "data/admin-token".into(), is_new };
         let text = greeting(Path::new("data"), &[storage], address, Some(&token(true)));
         assert!(
-            text.starts_with("BCS is running, its data is in data.\n  bcs-storage       http://127.0.0.1:50024\n\n")
+            text.starts_with("BCS is running, its data is in data.\n  bcs-storage          http://127.0.0.1:50024\n\n")
         );
         assert!(text.contains(
             "curl -X PUT -d '{\"data\":{\"kind\":\"Pod\",\"metadata\":{\"name\":\"hello\"}}}' http://127.0.0.1:50024/"

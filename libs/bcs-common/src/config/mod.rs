@@ -30,7 +30,7 @@ mod file;
 mod flags;
 pub mod group;
 pub mod lenient;
-mod number;
+pub mod number;
 mod option;
 mod similar;
 mod usage;

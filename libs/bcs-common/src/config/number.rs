@@ -2,15 +2,20 @@
 
 /// Why a text is no number of the wanted size. The texts are those of Go, which scripts may look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NumberError {
+pub enum NumberError {
+    /// Not the text of a number.
     #[error("invalid syntax")]
     Syntax,
+    /// Too large or too small.
     #[error("value out of range")]
     Range,
 }
 
 /// `strconv.ParseUint(text, 0, ..)`: decimal, `0x`, `0o`, `0b`, leading-0 octal, `_` between digits.
-pub(super) fn parse_uint(text: &str, max: u64) -> Result<u64, NumberError> {
+///
+/// # Errors
+/// [`NumberError`].
+pub fn parse_uint(text: &str, max: u64) -> Result<u64, NumberError> {
     let lower = text.to_ascii_lowercase();
     let (digits, base) = match lower.as_bytes() {
         [b'0', b'x', _, ..] => (lower.get(2..), 16),
@@ -43,7 +48,7 @@ pub(super) fn parse_int(text: &str, min: i64, max: i64) -> Result<i64, NumberErr
 }
 
 /// `strconv.ParseBool`.
-pub(super) fn parse_bool(text: &str) -> Option<bool> {
+pub fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

@@ -20,6 +20,7 @@ pub use server_info::{Secret, ServerInfo};
 
 use std::collections::BTreeMap;
 
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -39,6 +40,8 @@ pub struct ServiceRegistration {
     pub uuid: Uuid,
     /// Metadata of the etcd node; none is written as `null`.
     pub metadata: Option<BTreeMap<String, String>>,
+    /// What the service offers, as a JSON array, for the etcd node; none is written as `null`.
+    pub endpoints: Option<Box<RawValue>>,
 }
 
 impl ServiceRegistration {
@@ -51,6 +54,7 @@ impl ServiceRegistration {
             version: String::new(),
             uuid: Uuid::new_v4(),
             metadata: None,
+            endpoints: None,
         }
     }
 }

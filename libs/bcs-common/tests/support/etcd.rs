@@ -89,7 +89,12 @@ impl EtcdServer {
 
     /// All keys of the registry with their values and leases.
     pub async fn keys(&self) -> Vec<(String, String, String)> {
-        let range = json!({"key": STANDARD.encode("/micro/"), "range_end": STANDARD.encode("/micro0")});
+        self.keys_between("/micro/", "/micro0").await
+    }
+
+    /// The keys from one on to before another, with values and leases.
+    pub async fn keys_between(&self, from: &str, to: &str) -> Vec<(String, String, String)> {
+        let range = json!({"key": STANDARD.encode(from), "range_end": STANDARD.encode(to)});
         let answer = self.ask("/v3/kv/range", range).await.expect("etcd answers");
         let text = |value: &Value| String::from_utf8(STANDARD.decode(value.as_str().unwrap()).unwrap()).unwrap();
         let lease = |kv: &Value| kv["lease"].as_str().unwrap_or_default().to_owned();

@@ -9,7 +9,7 @@
 //!   another method only: 405 and `Allow`. HEAD and OPTIONS are methods like any other.
 
 mod observe;
-pub(crate) mod path;
+pub mod path;
 mod respond;
 mod select;
 mod service;

@@ -1,4 +1,4 @@
-//! A small etcd v3 client: the calls the registry needs, over connections that are made when first used.
+//! A small etcd v3 client: the calls the registry and the lock need, over connections that are made when first used.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 mod client;
 mod connector;
 mod discover;
+mod lock;
 mod messages;
 mod record;
 mod register;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 
 use self::client::EtcdClient;
 pub use self::client::EtcdError;
+pub use self::lock::LockError;
 use self::record::Record;
 use self::register::OwnKey;
 use super::{Node, Registration, Registry, ServiceRegistration};
@@ -57,6 +59,22 @@ impl EtcdRegistry {
     pub fn new(options: &EtcdOptions, shutdown: &Shutdown) -> Result<Self, EtcdError> {
         let client = EtcdClient::new(&options.servers, options.tls.as_deref())?;
         Ok(Self { client, ttl: options.ttl, interval: options.interval, shutdown: shutdown.clone() })
+    }
+}
+
+impl EtcdRegistry {
+    /// Runs `work` while nobody else holds the lock in `directory` (without a `/` at its end), in the layout of etcd's own
+    /// `concurrency` package. Waits for the lock for `limit` at most; the work itself has no limit here.
+    ///
+    /// # Errors
+    /// See [`LockError`]. Where the lease was lost the work has been dropped in the middle.
+    pub async fn locked<T>(
+        &self,
+        directory: &str,
+        limit: Duration,
+        work: impl Future<Output = T> + Send,
+    ) -> Result<T, LockError> {
+        lock::hold(&self.client, directory, limit, work).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::super::{Node, ServerInfo, ServiceRegistration};
 use super::messages::KeyValue;
@@ -23,7 +23,7 @@ struct Service {
     name: String,
     version: String,
     metadata: Option<Metadata>,
-    endpoints: Option<Vec<Value>>,
+    endpoints: Option<Box<RawValue>>,
     nodes: Option<Vec<ServiceNode>>,
 }
 
@@ -65,7 +65,13 @@ impl Record {
             address: format!("{host}:{}", info.port),
             metadata: service.metadata.clone(),
         };
-        let service = Service { name, version: service.version.clone(), nodes: Some(vec![node]), ..Service::default() };
+        let service = Service {
+            name,
+            version: service.version.clone(),
+            metadata: None,
+            endpoints: service.endpoints.clone(),
+            nodes: Some(vec![node]),
+        };
         // A struct of texts has no state that fails to serialise.
         let value = serde_json::to_string(&service).unwrap_or_default();
         Self { key, id, value }
@@ -133,6 +139,13 @@ mod tests {
     fn metadata_is_null_without_any() {
         let service = ServiceRegistration { metadata: None, ..storage() };
         assert!(Record::new(&service).value.ends_with(r#""address":"127.0.0.1:50024","metadata":null}]}"#));
+    }
+
+    #[test]
+    fn endpoints_are_written_as_they_are() {
+        let endpoints = RawValue::from_string(r#"[{"name":"A.B"}]"#.to_owned()).unwrap();
+        let record = Record::new(&ServiceRegistration { endpoints: Some(endpoints), ..storage() });
+        assert_eq!(record.value, STORAGE.replace(r#""endpoints":null"#, r#""endpoints":[{"name":"A.B"}]"#));
     }
 
     #[test]

@@ -1,0 +1,81 @@
+//! Bad input: an answer that says so, and a service that lives on (the table of cluster-manager.md 11).
+
+use bcs_integration_tests::http::Client;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::Full;
+use serde_json::{Value, json};
+
+use crate::support::{call, cluster, start};
+
+async fn raw(client: &Client, method: Method, path: &str, content_type: &str, body: &[u8]) -> (u16, String) {
+    let request = Request::builder().method(method).uri(path).header("content-type", content_type);
+    let response = client.request(request.body(Full::new(Bytes::copy_from_slice(body))).unwrap()).await.unwrap();
+    (response.status.as_u16(), response.text())
+}
+
+#[tokio::test]
+async fn every_row_of_the_table() {
+    let service = start(&json!({})).await;
+    let client = service.client();
+    let json_type = "application/json";
+    let path = "/clustermanager/v1/cluster/c1";
+    for (body, status) in [(&b"{"[..], 400), (b"[]", 400), (b"{\"clusterName\":5}", 400), (b"", 200), (b"null", 200)] {
+        let (got, text) = raw(&client, Method::POST, path, json_type, body).await;
+        assert_eq!(got, status, "{text}");
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(answer["code"], if status == 400 { json!(3) } else { json!("1405401") });
+    }
+    let form = "application/x-www-form-urlencoded";
+    let credential = "/clustermanager/v1/clustercredential/c1";
+    assert_eq!(raw(&client, Method::POST, credential, form, b"a=b").await, (405, "Method Not Allowed\n".to_owned()));
+    assert_eq!(raw(&client, Method::GET, "/clustermanager/v1/cluster?limit=-1", json_type, b"").await.0, 400);
+    assert_eq!(raw(&client, Method::GET, "/clustermanager/v1/cluster?x=%zz", json_type, b"").await.0, 400);
+    assert_eq!(raw(&client, Method::GET, "/clustermanager/v1/cluster/%zz", json_type, b"").await.1, "400 Bad Request");
+    let large = format!("{{\"clusterName\":\"{}\"}}", "x".repeat(5_000_000));
+    let (status, text) = raw(&client, Method::POST, path, json_type, large.as_bytes()).await;
+    assert!(status == 429 && text.contains("\"code\":8"), "{status} {text}");
+    let mut other_id = cluster();
+    other_id["clusterID"] = json!("body");
+    assert_eq!(call(&client, Method::POST, "cluster/path", &other_id).await["code"], "0");
+    assert_eq!(call(&client, Method::GET, "cluster/path", &Value::Null).await["code"], "0");
+    assert_eq!(call(&client, Method::GET, "cluster/body", &Value::Null).await["code"], "1405420");
+    let quota = json!({"federationClusterID": "path", "resourceQuota": "{}", "clusterID": "path"});
+    let refused = call(&client, Method::POST, "namespacewithquota", &quota).await;
+    assert_eq!((&refused["code"], &refused["data"]["clusterID"]), (&json!("1405401"), &json!("")));
+    for element in [
+        json!({}),
+        json!({"cidr": 5, "ip_number": 7}),
+        json!({"cidr": "a"}),
+        json!({"cidr": "a", "ip_number": "7"}),
+        json!(1),
+    ] {
+        let body = json!({"vpc": "v", "tke_cidrs": [element]});
+        let response = client.post("/clustermanager/v1/tke/cidr/add_cidr", &body).await.unwrap();
+        assert_eq!((response.status, &response.json()["code"]), (StatusCode::BAD_REQUEST, &json!(1_405_401)), "{body}");
+    }
+    let odd = json!({"clusterID": "c\u{0}\u{fffd}", "clientModule": "kubeagent", "serverAddress": "\u{0}\u{1}"});
+    assert_eq!(call(&client, Method::PUT, "clustercredential/%00%ff", &odd).await["code"], "0");
+    let back = call(&client, Method::GET, "clustercredential/%00%ff", &Value::Null).await;
+    assert_eq!(back["data"]["clusterID"], "c\u{0}\u{fffd}");
+    assert_eq!(client.get("/clustermanager/v1/cluster/path").await.unwrap().status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn parallel_applications_get_different_cidrs() {
+    let service = start(&json!({})).await;
+    let client = service.client();
+    let entries: Vec<Value> = (0..20).map(|n| json!({"cidr": format!("10.0.{n}.0/24"), "ip_number": 256})).collect();
+    let add = json!({"vpc": "v", "tke_cidrs": entries});
+    client.post("/clustermanager/v1/tke/cidr/add_cidr", &add).await.unwrap();
+    let apply = json!({"vpc": "v", "cluster": "c", "ip_number": 256});
+    let applications = (0..20).map(|_| client.post("/clustermanager/v1/tke/cidr/apply_cidr", &apply));
+    let mut given: Vec<String> = futures::future::join_all(applications)
+        .await
+        .into_iter()
+        .map(|answer| answer.unwrap().json()["data"]["cidr"].as_str().unwrap().to_owned())
+        .collect();
+    given.sort();
+    given.dedup();
+    assert_eq!(given.len(), 20);
+}

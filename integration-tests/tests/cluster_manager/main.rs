@@ -1,0 +1,16 @@
+//! bcs-cluster-manager: the real program against real servers, clients and agents.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests: a panic is a failed test"
+)]
+
+mod golden;
+mod input;
+mod kubectl;
+mod registration;
+mod start;
+mod store;
+mod support;

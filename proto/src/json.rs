@@ -1,0 +1,270 @@
+//! Between the bytes on the wire and JSON, by the tables, with the rules of grpc-gateway (golang's jsonpb).
+
+use std::collections::BTreeMap;
+
+use bcs_common::http::json::write_string;
+use prost::encoding::{self, WireType};
+
+use crate::parser::{JsonError, Kind, Parser};
+use crate::view::{self, Found, View, WireError};
+use crate::{Field, Message, Shape};
+
+/// How JSON is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defaults {
+    /// Every field is there: zero, `""`, `[]`, `{}`, and `null` for a message. The gateway's way.
+    Written,
+    /// Only what is set. The way of the JSON codec of gRPC.
+    LeftOut,
+}
+
+/// What becomes of a member that is no field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// It is passed over. The gateway's way.
+    Ignored,
+    /// It is an error. The way of the JSON codec of gRPC.
+    Refused,
+}
+
+/// Appends an encoded message as JSON: fields in the order of their declaration, sorted maps, 64-bit numbers as strings.
+///
+/// # Errors
+/// The bytes are no such message.
+pub fn write(message: &'static Message, bytes: &[u8], defaults: Defaults, out: &mut Vec<u8>) -> Result<(), WireError> {
+    out.push(b'{');
+    let mut first = true;
+    for (field, found) in View::of(message, bytes)?.fields() {
+        if defaults == Defaults::LeftOut && is_default(found) {
+            continue;
+        }
+        if !std::mem::replace(&mut first, false) {
+            out.push(b',');
+        }
+        out.push(b'"');
+        out.extend_from_slice(field.name.as_bytes());
+        out.extend_from_slice(b"\":");
+        write_field(field, found, defaults, out)?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+fn is_default(found: &Found<'_>) -> bool {
+    match found {
+        Found::Nothing | Found::Number(0) => true,
+        Found::Number(_) | Found::Many(_) => false,
+        // An empty message is set all the same, but no encoder writes an empty text.
+        Found::Bytes(_) => false,
+    }
+}
+
+fn write_field(field: &Field, found: &Found<'_>, defaults: Defaults, out: &mut Vec<u8>) -> Result<(), WireError> {
+    let number = if let Found::Number(number) = found { *number } else { 0 };
+    let many: &[&[u8]] = if let Found::Many(values) = found { values } else { &[] };
+    match (&field.shape, found) {
+        (Shape::Bool, _) => out.extend_from_slice(if number == 0 { b"false" } else { b"true" }),
+        (Shape::Uint64, _) => {
+            out.push(b'"');
+            out.extend_from_slice(number.to_string().as_bytes());
+            out.push(b'"');
+        }
+        (Shape::Text, Found::Bytes(bytes)) => write_string(out, view::text(field.name, bytes)?),
+        (Shape::Text, _) => out.extend_from_slice(b"\"\""),
+        (Shape::Message(inner), Found::Bytes(bytes)) => write(inner, bytes, defaults, out)?,
+        (Shape::Message(_), _) => out.extend_from_slice(b"null"),
+        (Shape::TextList, _) => write_list(many, out, |bytes, out| {
+            write_string(out, view::text(field.name, bytes)?);
+            Ok(())
+        })?,
+        (Shape::MessageList(inner), _) => write_list(many, out, |bytes, out| write(inner, bytes, defaults, out))?,
+        (Shape::TextMap, _) => write_map(field, many, out)?,
+    }
+    Ok(())
+}
+
+fn write_list(
+    values: &[&[u8]],
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), WireError>,
+) -> Result<(), WireError> {
+    out.push(b'[');
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(value, out)?;
+    }
+    out.push(b']');
+    Ok(())
+}
+
+fn write_map(field: &Field, entries: &[&[u8]], out: &mut Vec<u8>) -> Result<(), WireError> {
+    let entries = entries.iter().map(|entry| view::entry(field.name, entry));
+    let sorted: BTreeMap<&str, &str> = entries.collect::<Result<_, _>>()?;
+    out.push(b'{');
+    for (index, (key, value)) in sorted.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_string(out, key);
+        out.push(b':');
+        write_string(out, value);
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Reads the first JSON value of a text as a message, and gives its encoded form. No value at all and `null` are the
+/// empty message; `null` is the default of every field; of two equal keys the last one counts.
+///
+/// # Errors
+/// No JSON, or a value of another type than its field.
+pub fn read(message: &'static Message, text: &[u8], unknown: Unknown) -> Result<Vec<u8>, JsonError> {
+    let mut parser = Parser::new(text);
+    if parser.is_at_end() {
+        return Ok(Vec::new());
+    }
+    read_message(&mut parser, message, unknown)
+}
+
+fn read_message(parser: &mut Parser<'_>, message: &'static Message, unknown: Unknown) -> Result<Vec<u8>, JsonError> {
+    match parser.kind()? {
+        Kind::Object => {}
+        Kind::Null => {
+            parser.literal()?;
+            return Ok(Vec::new());
+        }
+        other => return Err(mismatch(other, "map[string]json.RawMessage")),
+    }
+    let mut values: Vec<Vec<u8>> = vec![Vec::new(); message.fields.len()];
+    let mut members = parser.begin_object();
+    while let Some(key) = parser.next_key(&mut members)? {
+        let index = message.fields.iter().position(|field| field.name == key);
+        let known = index.and_then(|index| Some((message.fields.get(index)?, values.get_mut(index)?)));
+        match (known, unknown) {
+            (Some((field, place)), _) => *place = read_field(parser, field, unknown)?,
+            (None, Unknown::Ignored) => parser.skip()?,
+            (None, Unknown::Refused) => {
+                parser.skip()?;
+                return Err(JsonError(format!("unknown field {key:?} in {}", message.name)));
+            }
+        }
+    }
+    Ok(values.concat())
+}
+
+/// The encoded field, or nothing for a default.
+fn read_field(parser: &mut Parser<'_>, field: &Field, unknown: Unknown) -> Result<Vec<u8>, JsonError> {
+    let mut out = Vec::new();
+    let kind = parser.kind()?;
+    if kind == Kind::Null {
+        parser.literal()?;
+        return Ok(out);
+    }
+    match &field.shape {
+        Shape::Text => put_text(field, &read_text(parser, kind)?, &mut out),
+        Shape::Bool => match kind {
+            Kind::Bool => put_number(field, u64::from(parser.literal()? == Some(true)), &mut out),
+            other => return Err(mismatch(other, "bool")),
+        },
+        Shape::Uint64 => put_number(field, read_uint64(parser, kind)?, &mut out),
+        Shape::Message(inner) => put_bytes(field.number, &read_message(parser, inner, unknown)?, &mut out),
+        Shape::TextList => {
+            if kind != Kind::Array {
+                return Err(mismatch(kind, "[]json.RawMessage"));
+            }
+            let mut members = parser.begin_array();
+            while parser.has_element(&mut members)? {
+                put_bytes(field.number, read_nullable_text(parser)?.as_bytes(), &mut out);
+            }
+        }
+        Shape::MessageList(inner) => {
+            if kind != Kind::Array {
+                return Err(mismatch(kind, "[]json.RawMessage"));
+            }
+            let mut members = parser.begin_array();
+            while parser.has_element(&mut members)? {
+                put_bytes(field.number, &read_message(parser, inner, unknown)?, &mut out);
+            }
+        }
+        Shape::TextMap => {
+            if kind != Kind::Object {
+                return Err(mismatch(kind, "map[string]json.RawMessage"));
+            }
+            let mut members = parser.begin_object();
+            while let Some(key) = parser.next_key(&mut members)? {
+                let value = read_nullable_text(parser)?;
+                let mut entry = Vec::with_capacity(key.len() + value.len() + 8);
+                put_bytes(1, key.as_bytes(), &mut entry);
+                put_bytes(2, value.as_bytes(), &mut entry);
+                put_bytes(field.number, &entry, &mut out);
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn read_nullable_text(parser: &mut Parser<'_>) -> Result<String, JsonError> {
+    match parser.kind()? {
+        Kind::Null => parser.literal().map(|_| String::new()),
+        kind => read_text(parser, kind),
+    }
+}
+
+fn read_text(parser: &mut Parser<'_>, kind: Kind) -> Result<String, JsonError> {
+    if kind == Kind::String { parser.string() } else { Err(mismatch(kind, "string")) }
+}
+
+/// A number, or a string with one.
+fn read_uint64(parser: &mut Parser<'_>, kind: Kind) -> Result<u64, JsonError> {
+    let text = match kind {
+        Kind::Number => parser.number()?.to_owned(),
+        Kind::String => parser.string()?,
+        other => return Err(mismatch(other, "uint64")),
+    };
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+    text.parse().ok().filter(|_| digits).ok_or_else(|| {
+        JsonError(match text.as_str() {
+            "" => "unexpected end of JSON input".to_owned(),
+            text => format!("json: cannot unmarshal number {text} into Go value of type uint64"),
+        })
+    })
+}
+
+fn mismatch(kind: Kind, wanted: &str) -> JsonError {
+    let kind = match kind {
+        Kind::Object => "object",
+        Kind::Array => "array",
+        Kind::String => "string",
+        Kind::Number => "number",
+        Kind::Bool => "bool",
+        Kind::Null => "null",
+    };
+    JsonError(format!("json: cannot unmarshal {kind} into Go value of type {wanted}"))
+}
+
+/// Appends a text field; an empty one is its default and stays out.
+pub(crate) fn put_text(field: &Field, text: &str, out: &mut Vec<u8>) {
+    if !text.is_empty() {
+        put_bytes(field.number, text.as_bytes(), out);
+    }
+}
+
+/// Appends a number or bool; zero is its default and stays out.
+pub(crate) fn put_number(field: &Field, number: u64, out: &mut Vec<u8>) {
+    if number != 0 {
+        encoding::encode_key(field.number, WireType::Varint, out);
+        encoding::encode_varint(number, out);
+    }
+}
+
+/// Appends a value with its length.
+pub(crate) fn put_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    encoding::encode_key(number, WireType::LengthDelimited, out);
+    encoding::encode_varint(u64::try_from(bytes.len()).unwrap_or(u64::MAX), out);
+    out.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests;

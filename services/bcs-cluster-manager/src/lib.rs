@@ -1,0 +1,89 @@
+//! bcs-cluster-manager keeps clusters, the credentials to reach them, and the namespaces and quotas of federations, over
+//! gRPC and REST; agents dial into it, and it proxies requests to the API servers behind them (spec: cluster-manager.md).
+//!
+//! ```text
+//! main, start ──► routes/ (which part) ──► rpc, routes/gateway (bytes of messages) ──► app ──► clusters, quotas, … ──► stores
+//!                    │                                                                            └──► kube ──┐
+//!                    └──► routes/connect, proxy, mesos, webconsole ─────────────────────────────► bcs-tunnel ◄┘
+//! ```
+//!
+//! gRPC and REST are one: REST turns JSON into the bytes of a message and back, by the tables of `bcs-proto`. [`main`] is the
+//! whole program; [`start`] runs the service inside of another process.
+
+mod allocation;
+mod app;
+mod cidr;
+mod clusters;
+mod config;
+mod credentials;
+mod failure;
+mod kube;
+mod metrics;
+mod namespaces;
+mod options;
+mod quotas;
+mod record;
+mod registration;
+mod reply;
+mod routes;
+mod rpc;
+mod service;
+mod stores;
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use bcs_common::config::Exit;
+use bcs_common::http::envelope::Program;
+use bcs_common::shutdown::Shutdown;
+use bcs_common::{logs, tls};
+use tracing::{error, warn};
+
+pub use options::{Options, OptionsError};
+pub use service::{Running, StartError, start};
+pub use stores::StoresError;
+
+/// How long the process takes to stop at most; the charts give it five seconds.
+const STOP_LIMIT: Duration = Duration::from_millis(4500);
+/// Exit code of a service that cannot start (common.md 9).
+const START_FAILED: u8 = 1;
+
+/// The program: loads its options, serves until a signal, and returns what to say at the end.
+pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
+    tls::install_provider();
+    let options = match Options::load(args) {
+        Ok(options) => options,
+        Err(exit) => return exit,
+    };
+    let _log = match logs::init(Program::of_process().name(), &options.log) {
+        Ok(guard) => guard,
+        Err(error) => return Exit::failure(START_FAILED, format!("cannot start the log: {error}")),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Exit::failure(START_FAILED, format!("cannot start the runtime: {error}")),
+    };
+    match runtime.block_on(serve(&options)) {
+        Ok(()) => Exit::success(),
+        Err(reason) => {
+            error!("cannot start: {reason}");
+            Exit::failure(START_FAILED, reason)
+        }
+    }
+}
+
+async fn serve(options: &Options) -> Result<(), String> {
+    let shutdown = Shutdown::new();
+    shutdown.listen_to_signals().map_err(|error| format!("cannot listen to signals: {error}"))?;
+    let outcome = match start(options, None, &shutdown).await {
+        Ok(_running) => {
+            shutdown.triggered().await;
+            Ok(())
+        }
+        Err(error) => Err(error.causes()),
+    };
+    if !shutdown.drain(STOP_LIMIT).await {
+        warn!("stopped before everything was done");
+    }
+    outcome
+}

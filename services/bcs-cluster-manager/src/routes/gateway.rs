@@ -1,0 +1,132 @@
+//! The rpcs over HTTP, as grpc-gateway serves them (cluster-manager.md 5.2).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bcs_common::http::Body;
+use bcs_common::http::body::{self, BodyError};
+use bcs_common::http::json::write_string;
+use bcs_proto::json::{self, Defaults, Unknown};
+use bcs_proto::route::{Call, Routed, find};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+
+use super::line;
+use crate::app::App;
+use crate::rpc::{MAX_MESSAGE, Status, parse_timeout, status};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const METADATA_CONTENT_TYPE: HeaderName = HeaderName::from_static("grpc-metadata-content-type");
+/// The longest body: the longest message, with room for what JSON needs more.
+const MAX_BODY: usize = 2 * MAX_MESSAGE;
+
+/// Answers a request to a percent-decoded path.
+pub(super) async fn answer(app: &Arc<App>, path: &str, request: Request<Body>) -> Response<Body> {
+    let is_form = request.method() == Method::POST && has_form(request.headers());
+    let overriding = request.headers().get(METHOD_OVERRIDE).filter(|_| is_form).and_then(|verb| verb.to_str().ok());
+    let verb = overriding.map_or_else(|| request.method().as_str().to_owned(), str::to_ascii_uppercase);
+    let call = match find(&verb, path) {
+        Routed::Call(call) => call,
+        Routed::Nothing => return line(StatusCode::NOT_FOUND, "Not Found"),
+        // Only where it can mean one thing and change nothing (Q26).
+        Routed::OtherVerb(calls) => match <[Call; 1]>::try_from(calls) {
+            Ok([call]) if is_form && call.method.verb == "GET" => call,
+            _ => return line(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+        },
+    };
+    match run(app, call, request, is_form).await {
+        Ok(json) => {
+            let mut response = json_response(StatusCode::OK, json);
+            response.headers_mut().insert(METADATA_CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            response
+        }
+        Err(status) => error(&status),
+    }
+}
+
+async fn run(app: &Arc<App>, call: Call, request: Request<Body>, is_form: bool) -> Result<Vec<u8>, Status> {
+    let limit = limit_of(request.headers())?;
+    let work = async {
+        let method = call.method;
+        let message = message(call, request, is_form).await?;
+        if message.len() > MAX_MESSAGE {
+            return Err(Status::too_large(message.len()));
+        }
+        let internal = |error: bcs_proto::WireError| Status::new(status::INTERNAL, error.to_string());
+        let answer = app.call(method, &message).await.map_err(internal)?;
+        let mut json = Vec::with_capacity(answer.len() + answer.len() / 2 + 128);
+        json::write(method.response, &answer, Defaults::Written, &mut json).map_err(internal)?;
+        Ok(json)
+    };
+    match limit {
+        None => work.await,
+        Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Status::late())),
+    }
+}
+
+/// The request message of a call.
+async fn message(call: Call, request: Request<Body>, is_form: bool) -> Result<Vec<u8>, Status> {
+    let invalid = |error: bcs_proto::JsonError| Status::new(status::INVALID_ARGUMENT, error.to_string());
+    let (parts, body) = request.into_parts();
+    if call.method.whole_body {
+        let body = collect(body).await?;
+        let mut message = json::read(call.method.request, &body, Unknown::Ignored).map_err(invalid)?;
+        call.put_variables(&mut message);
+        return Ok(message);
+    }
+    let mut query = parts.uri.query().unwrap_or_default().to_owned();
+    if is_form && call.method.reads_query() {
+        // The fields of the form come first.
+        let form = collect(body).await?;
+        query = format!("{}&{query}", String::from_utf8_lossy(&form));
+    }
+    call.from_query(&query).map_err(invalid)
+}
+
+async fn collect(body: Body) -> Result<Bytes, Status> {
+    body::collect(body, MAX_BODY).await.map_err(|error| match error {
+        BodyError::TooLarge { limit } => Status::too_large(limit + 1),
+        other => Status::new(status::INVALID_ARGUMENT, other.to_string()),
+    })
+}
+
+fn has_form(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case(FORM))
+}
+
+fn limit_of(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
+    let Some(value) = headers.get(GRPC_TIMEOUT) else { return Ok(None) };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    match parse_timeout(&text) {
+        Some(limit) => Ok(Some(limit)),
+        None => Err(Status::new(status::INVALID_ARGUMENT, format!("invalid grpc-timeout: {text}"))),
+    }
+}
+
+/// The gateway's error object.
+fn error(failure: &Status) -> Response<Body> {
+    let http = match failure.code {
+        status::INVALID_ARGUMENT => StatusCode::BAD_REQUEST,
+        status::DEADLINE_EXCEEDED => StatusCode::GATEWAY_TIMEOUT,
+        status::RESOURCE_EXHAUSTED => StatusCode::TOO_MANY_REQUESTS,
+        status::UNIMPLEMENTED => StatusCode::NOT_IMPLEMENTED,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let mut json = b"{\"error\":".to_vec();
+    write_string(&mut json, &failure.message);
+    json.extend_from_slice(format!(",\"code\":{},\"message\":", failure.code).as_bytes());
+    write_string(&mut json, &failure.message);
+    json.extend_from_slice(b",\"details\":[]}");
+    json_response(http, json)
+}
+
+fn json_response(status: StatusCode, json: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::from(json));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
