@@ -60,7 +60,7 @@ impl Webconsole {
         let method = request.method().clone();
         let is_upgrade = proxy::is_upgrade(request.headers());
         let (response, outcome) = match self.backend(request.uri()) {
-            Err(refusal) => (refusal, Outcome::Error),
+            Err(refusal) => (*refusal, Outcome::Error),
             Ok(backend) if is_upgrade => self.websocket(&backend, request).await,
             Ok(backend) => plain(&backend, request).await,
         };
@@ -70,21 +70,22 @@ impl Webconsole {
     }
 
     /// The slave that the query names. Its connections are not kept: callers could name a million of them.
-    fn backend(&self, uri: &Uri) -> Result<Backend, Response<Body>> {
+    fn backend(&self, uri: &Uri) -> Result<Backend, Box<Response<Body>>> {
+        let refused = |status, message: &'static str| Box::new(text(status, message));
         let query = Query::parse(uri.query().unwrap_or_default());
         let host = query.get("host_ip").unwrap_or_default();
         if host.is_empty() {
-            return Err(text(StatusCode::BAD_REQUEST, "param host_ip must not be empty\n"));
+            return Err(refused(StatusCode::BAD_REQUEST, "param host_ip must not be empty\n"));
         }
         let Ok(address) = host.parse::<IpAddr>() else {
-            return Err(text(StatusCode::BAD_REQUEST, "param host_ip must be an ip address\n"));
+            return Err(refused(StatusCode::BAD_REQUEST, "param host_ip must be an ip address\n"));
         };
         if !self.allowed.contains(address) {
             warn!("a web console of {address} is asked for, which webconsole_allow does not allow");
-            return Err(text(StatusCode::FORBIDDEN, "param host_ip is not allowed\n"));
+            return Err(refused(StatusCode::FORBIDDEN, "param host_ip is not allowed\n"));
         }
         let url = format!("{}://{}", self.scheme, SocketAddr::new(address, self.port));
-        self.dialer.backend(&url).ok_or_else(|| text(StatusCode::BAD_GATEWAY, ""))
+        self.dialer.backend(&url).ok_or_else(|| refused(StatusCode::BAD_GATEWAY, ""))
     }
 
     async fn websocket(&self, backend: &Backend, request: Request<Body>) -> (Response<Body>, Outcome) {
