@@ -3,6 +3,7 @@
 //!
 //! - [`servers`] what the services depend on, [`service`] the services themselves, [`storage`] one of them;
 //! - [`chaos`] a TCP proxy between the two that cuts, refuses, stalls and delays;
+//! - [`kube`] a kube-apiserver and [`tunnel_agent`] the agents of one, both inside of the test;
 //! - [`http`] a client that sees errors, [`golden`] replays recorded conversations, [`mesos`]
 //!   surrounds bcs-check, [`wait`] waits for conditions;
 //! - [`daemon`], [`process`], [`ports`], [`workdir`], [`certs`] are what these are made of.
@@ -22,11 +23,13 @@ pub mod chaos;
 pub mod daemon;
 pub mod golden;
 pub mod http;
+pub mod kube;
 pub mod mesos;
 pub mod ports;
 pub mod process;
 pub mod servers;
 pub mod service;
 pub mod storage;
+pub mod tunnel_agent;
 pub mod wait;
 pub mod workdir;

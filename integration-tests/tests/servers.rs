@@ -26,7 +26,7 @@ use lapin::{BasicProperties, Connection, ConnectionProperties};
 use serde_json::json;
 use zookeeper_client::{Acls, CreateMode};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 /// What must not be there any more when a server's value is dropped.
 struct Traces {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bcs_integration_tests::http::{Client, Error, Response};
 use bcs_integration_tests::service::Service;
 use bcs_integration_tests::storage::{metrics, pod, storage};
+use bcs_integration_tests::wait::LOAD;
 use bytes::Bytes;
 use futures::future::join_all;
 use http::{Method, Request};
@@ -22,8 +23,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// What the most impatient client waits, and far more than any request here takes.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// What the most impatient client waits, far more than any request here takes.
+const PATIENCE: Duration = Duration::from_secs(2).saturating_add(LOAD);
 
 async fn start() -> Service {
     storage(&json!({})).start().await
@@ -319,7 +320,7 @@ mod big {
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(body).await.unwrap();
         let mut answer = Vec::new();
-        timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        timeout(Duration::from_secs(60), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
         String::from_utf8(answer).unwrap()
     }
 
@@ -388,8 +389,8 @@ mod slow {
     const CLIENTS: usize = 50;
 
     /// The limits of the server for a head and for the gap between two pieces of a body, and a good margin.
-    const HEAD_LIMIT: Duration = Duration::from_secs(10 + 10);
-    const BODY_LIMIT: Duration = Duration::from_secs(30 + 10);
+    const HEAD_LIMIT: Duration = Duration::from_secs(10 + 30);
+    const BODY_LIMIT: Duration = Duration::from_secs(30 + 30);
 
     /// Sends something, then adds a byte now and then, and waits for the end; what came back until then.
     async fn until_cut(service: &Service, text: &str, drip: Option<&str>, limit: Duration) -> String {

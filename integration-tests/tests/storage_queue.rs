@@ -15,7 +15,7 @@ use bcs_integration_tests::http::Client;
 use bcs_integration_tests::servers::rabbitmq::RabbitMq;
 use bcs_integration_tests::service::Service;
 use bcs_integration_tests::storage::{metric, pod, storage};
-use bcs_integration_tests::wait::eventually;
+use bcs_integration_tests::wait::{LOAD, eventually};
 use bytes::Bytes;
 use futures::StreamExt;
 use http::{Method, Request};
@@ -27,10 +27,10 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 /// What the most impatient writer (bcs-k8s-watch) waits.
-const WRITER_PATIENCE: Duration = Duration::from_secs(2);
+const WRITER_PATIENCE: Duration = Duration::from_secs(2).saturating_add(LOAD);
 
 const SUCCEEDED: &str = r#"bkbcs_storage_queue_push_total{name="Pod",status="succeed"}"#;
 const FAILED: &str = r#"bkbcs_storage_queue_push_total{name="Pod",status="failed"}"#;
@@ -44,13 +44,17 @@ async fn broker() -> &'static Mutex<RabbitMq> {
 
 /// bcs-storage on the embedded store that publishes to an exchange of the broker.
 async fn publisher(broker: &RabbitMq, exchange: &str, resources: &str) -> Service {
+    publisher_to(&format!("amqp://guest:iQylHSLfKmQ=@{}", broker.address()), exchange, resources).await
+}
+
+async fn publisher_to(address: &str, exchange: &str, resources: &str) -> Service {
     // The password is `guest`, encrypted with the key of the community edition.
     let queue = format!(
         "[queue]
 QueueFlag = true
 QueueKind = rabbitmq
 Resource = {resources}
-Address = amqp://guest:iQylHSLfKmQ=@{}
+Address = {address}
 ExchangeName = {exchange}
 ExchangeDurable = true
 ExchangePrefetchCount = 30
@@ -68,8 +72,7 @@ SubManualAckMode = true
 SubEnableAckWait = true
 SubAckWaitDuration = 30
 SubMaxInFlight = 0
-",
-        broker.address()
+"
     );
     storage(&json!({"queue_config_file": "queue.conf"})).file("queue.conf", queue).start().await
 }
@@ -210,6 +213,20 @@ async fn write_pods(client: &Client, prefix: &str, count: usize, data: &Value) -
         assert!(start.elapsed() < WRITER_PATIENCE, "{name} took {:?}", start.elapsed());
     }
     names
+}
+
+#[tokio::test]
+async fn messages_go_over_tls_to_a_broker_that_nobody_vouches_for() {
+    let exchange = "bcs-storage-tls";
+    let broker = broker().await.lock().await;
+    let address = format!("amqps://guest:iQylHSLfKmQ=@{}", broker.tls_address());
+    let mut service = publisher_to(&address, exchange, "Pod").await;
+    let mut subscriber = Subscriber::of(&broker, exchange).await;
+    let names = write_pods(&service.client(), "tls", 3, &json!({})).await;
+    for name in &names {
+        assert_eq!(&shown(&subscriber.next().await)["headers"]["resourceName"], name);
+    }
+    service.stop().await;
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use bcs_integration_tests::workdir::WorkDir;
 use http::Method;
 use serde_json::{Value, json};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A server that answers by describing the request.
 struct Stub {

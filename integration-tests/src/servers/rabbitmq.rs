@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use crate::certs::Certs;
 use crate::daemon::{Daemon, Ready};
 use crate::ports::Port;
 use crate::process::command;
@@ -17,29 +18,37 @@ pub struct RabbitMq {
     // Before the port mapper, which the node talks to until it is gone.
     broker: Daemon,
     _port_mapper: Daemon,
-    _ports: [Port; 3],
+    tls: SocketAddr,
+    _certs: Certs,
+    _ports: [Port; 4],
 }
 
 impl RabbitMq {
     /// Starts an empty one.
     pub async fn start() -> Self {
-        let ports = [Port::claim(), Port::claim(), Port::claim()];
-        let [amqp, mapper, distribution] = ports.each_ref().map(Port::address);
+        let ports = [Port::claim(), Port::claim(), Port::claim(), Port::claim()];
+        let [amqp, mapper, distribution, tls] = ports.each_ref().map(Port::address);
         let port_mapper = start_port_mapper(mapper).await;
 
         let dir = WorkDir::new("rabbitmq");
         dir.write("enabled_plugins", "[].\n");
-        dir.write("rabbitmq.conf", "log.console = true\nlog.console.level = warning\n");
+        let certs = Certs::generate();
+        dir.write("rabbitmq.conf", configuration(tls, &certs));
         // It answers the protocol header with the method connection.start on channel 0.
         let ready = Ready::Answers { to: b"AMQP\x00\x00\x09\x01", with: |answer| answer.starts_with(&[1, 0, 0]) };
         let broker =
             Daemon::start("rabbitmq", dir, amqp, ready, move |dir| node(dir, amqp, mapper, distribution)).await;
-        Self { broker, _port_mapper: port_mapper, _ports: ports }
+        Self { broker, _port_mapper: port_mapper, tls, _certs: certs, _ports: ports }
     }
 
     /// Where clients connect, `host:port`.
     pub fn address(&self) -> SocketAddr {
         self.broker.address()
+    }
+
+    /// Where clients connect with TLS, `host:port`. Its certificate is of a CA that nobody knows.
+    pub fn tls_address(&self) -> SocketAddr {
+        self.tls
     }
 
     /// The connection string.
@@ -51,6 +60,22 @@ impl RabbitMq {
     pub fn daemon(&mut self) -> &mut Daemon {
         &mut self.broker
     }
+}
+
+fn configuration(tls: SocketAddr, certs: &Certs) -> String {
+    format!(
+        "log.console = true
+log.console.level = warning
+listeners.ssl.1 = {tls}
+ssl_options.cacertfile = {}
+ssl_options.certfile = {}
+ssl_options.keyfile = {}
+ssl_options.verify = verify_none
+",
+        certs.ca().display(),
+        certs.server_cert().display(),
+        certs.server_key().display()
+    )
 }
 
 /// Nodes find each other through it; without one of its own the node would leave a daemon behind that nobody ends.

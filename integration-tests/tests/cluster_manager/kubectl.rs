@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
-use crate::support::{PythonAgent, start};
+use crate::support::{FakeKube, PythonAgent, start};
 
 const CLUSTER: &str = "BCS-K8S-00001";
 
@@ -130,10 +130,23 @@ async fn objects_are_created_listed_and_deleted() {
 }
 
 #[tokio::test]
+async fn raw_requests_stream() {
+    let config = json!({});
+    let (service, kube) = tokio::join!(start(&config), FakeKube::start());
+    let _agent = PythonAgent::start(&service, CLUSTER, kube.address()).await;
+    let home = WorkDir::new("kubectl");
+    // A raw path begins at the server's root.
+    let path = format!("/clustermanager/clusters/{CLUSTER}/watch?n=3&ms=20");
+    let events = text(&kubectl(&service, &home, &["get", "--raw", &path]).await);
+    let numbers: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(numbers, [json!({"n": 1}), json!({"n": 2}), json!({"n": 3})]);
+}
+
+#[tokio::test]
 async fn a_cluster_without_agent_is_not_found() {
     let service = start(&json!({})).await;
     let home = WorkDir::new("kubectl");
-    let output = kubectl(&service, &home, &["get", "--raw", "/version"]).await;
+    let output = kubectl(&service, &home, &["get", "configmaps"]).await;
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("(NotFound)"), "{errors}");
 }

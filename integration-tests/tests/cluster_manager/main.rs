@@ -10,6 +10,7 @@
 mod golden;
 mod input;
 mod kubectl;
+mod mesos;
 mod registration;
 mod start;
 mod store;

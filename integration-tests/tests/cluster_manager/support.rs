@@ -113,13 +113,18 @@ pub struct PythonAgent {
 impl PythonAgent {
     /// Dials the HTTP port of `service` for a cluster whose API server is at `target`, and waits for the session.
     pub async fn start(service: &Service, cluster: &str, target: SocketAddr) -> Self {
+        Self::start_with(service, cluster, target, &[]).await
+    }
+
+    /// The same with more arguments of `tunnel_agent.py`.
+    pub async fn start_with(service: &Service, cluster: &str, target: SocketAddr, args: &[&str]) -> Self {
         let dir = WorkDir::new("agent");
         let ready = dir.path().join("ready");
         let url = format!("ws://127.0.0.1:{}/clustermanager/v1/websocket/connect", service.port("httpport"));
         let mut agent = command(python(), dir.path());
         agent.arg("-B").arg(tool("tunnel_agent.py"));
         agent.args(["--url", &url, "--cluster-id", cluster, "--target", &target.to_string(), "--token", "t"]);
-        agent.args(["--user-token", "agent-user-token", "--ready-file"]).arg(&ready);
+        agent.args(["--user-token", "agent-user-token", "--ready-file"]).arg(&ready).args(args);
         let process = Process::spawn("tunnel_agent.py", agent, dir.path());
         eventually("the agent has its session", SOON, async || ready.exists()).await;
         Self { _process: process, _dir: dir }

@@ -16,7 +16,7 @@ use http_support::{Client, Server, Tls, soon};
 use tokio::net::TcpStream;
 
 const SHORT: Duration = Duration::from_millis(150);
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(600);
 
 /// No limit is near.
 fn patient() -> ServerOptions {
@@ -87,7 +87,8 @@ async fn a_silent_connection_is_cut() {
 #[tokio::test]
 async fn a_half_sent_handshake_is_cut() {
     let tls = Tls::new();
-    let options = ServerOptions { handshake_timeout: SHORT, ..patient() };
+    // The good handshake must fit into it on a machine with other work.
+    let options = ServerOptions { handshake_timeout: Duration::from_secs(2), ..patient() };
     let server = Server::start_with(router(), options, Some(tls.server.clone())).await;
     let mut half = server.connect().await;
     half.send("\x16\x03\x01\x01").await; // the start of a record header
@@ -151,8 +152,8 @@ async fn an_idle_connection_is_closed_but_a_stream_is_not() {
     watcher.send("GET /m/watch HTTP/1.1\r\nhost: test\r\n\r\n").await;
     watcher.read_to("one\n\r\n").await;
     let mut idle = server.connect().await;
-    assert_serves(&mut idle).await;
     let since = Instant::now();
+    assert_serves(&mut idle).await;
     assert_eq!(idle.read_to_close().await, "");
     assert!(since.elapsed() >= SHORT);
     assert!(watcher.is_quiet_for(SHORT * 6).await, "a stream has no time limit");

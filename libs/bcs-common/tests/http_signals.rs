@@ -9,7 +9,7 @@ use bcs_common::shutdown::Shutdown;
 
 const ROLE: &str = "BCS_TEST_SIGNAL_CHILD";
 /// The child ends by itself then, so that a failed test leaves nothing behind.
-const LIFE: Duration = Duration::from_secs(20);
+const LIFE: Duration = Duration::from_secs(120);
 
 /// Not a test by itself: what the child runs.
 #[tokio::test]

@@ -28,7 +28,10 @@ use tokio_util::task::TaskTracker;
 const LAYOUT: Layout = Layout { name: "x", keys: &[], times: &[], indexes: &[], deletion_flag: Some("_deleted") };
 
 /// Far more than anything waited for takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a machine with other work may add to a time that is measured here.
+const LOAD: Duration = Duration::from_secs(10);
 
 struct Store {
     database: MongoDatabase,
@@ -79,13 +82,13 @@ async fn a_server_that_is_down_gives_errors_soon_and_is_found_when_it_is_back() 
     let asked = Instant::now();
     let error = store.database.ping().await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
-    assert!(asked.elapsed() < SELECTION_LIMIT + Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < SELECTION_LIMIT + LOAD, "{:?}", asked.elapsed());
 
     for outage in [Network::Refuses, Network::Swallows] {
         proxy.set(Network::Works);
         let back = Instant::now();
         insert(&store.database, 1).await;
-        assert!(back.elapsed() < Duration::from_secs(2), "{outage:?} {:?}", back.elapsed());
+        assert!(back.elapsed() < LOAD, "{outage:?} {:?}", back.elapsed());
         assert_eq!(store.database.count("Pod", &Filter::all()).await.unwrap(), 1);
         proxy.set(outage);
         let options = MongoOptions { operation_timeout: Duration::from_secs(3), ..support::options(&proxy.address()) };
@@ -93,7 +96,7 @@ async fn a_server_that_is_down_gives_errors_soon_and_is_found_when_it_is_back() 
         let asked = Instant::now();
         let error = impatient.database.ping().await.unwrap_err();
         assert!(matches!(error, Error::Unavailable(_)), "{outage:?} {error:?}");
-        assert!(asked.elapsed() < Duration::from_secs(5), "{outage:?} {:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(3) + LOAD, "{outage:?} {:?}", asked.elapsed());
     }
 }
 
@@ -107,7 +110,7 @@ async fn a_server_that_falls_silent_does_not_hold_an_operation() {
     let asked = Instant::now();
     let error = store.database.ping().await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
-    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(2) + LOAD, "{:?}", asked.elapsed());
 }
 
 #[tokio::test]

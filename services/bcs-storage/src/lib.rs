@@ -24,6 +24,7 @@ mod nodes;
 mod observe;
 mod options;
 mod params;
+mod purge;
 mod query;
 mod queue;
 mod registration;

@@ -48,6 +48,8 @@ pub struct Options {
     pub alarm_max_day: i64,
     /// Alarms to keep for each cluster.
     pub alarm_max_cap: i64,
+    /// Days after their last write to keep dynamic resources that are marked as deleted.
+    pub deleted_max_day: i64,
     /// Log the bodies of requests.
     pub print_body: bool,
     /// Look for no database or queue file in the working directory: `bcs server` keeps everything in its data directory.
@@ -89,6 +91,7 @@ pub fn spec() -> Spec {
         Opt::int64("event_max_cap", 10_000, "events to keep for each cluster, 0 is all"),
         Opt::int64("alarm_max_day", 15, "days to keep alarms, 0 is for ever"),
         Opt::int64("alarm_max_cap", 10_000, "alarms to keep for each cluster, 0 is all"),
+        Opt::int64("deleted_max_day", 0, "days after their last write to keep deleted resources, 0 is for ever"),
         Opt::boolean("print_body", false, "log the bodies of requests"),
         Opt::boolean("print_manager", false, "accepted for old configurations, unused: see the metrics"),
         Opt::boolean("debug_mode", false, "accepted for old configurations, unused"),
@@ -132,7 +135,7 @@ mod tests {
         let options = load(&[]);
         assert_eq!((options.service.port, options.metric.metric_port), (8080, 8081));
         assert_eq!((options.event_max_day, options.event_max_cap), (15, 10_000));
-        assert_eq!((options.alarm_max_day, options.alarm_max_cap), (15, 10_000));
+        assert_eq!((options.alarm_max_day, options.alarm_max_cap, options.deleted_max_day), (15, 10_000, 0));
         assert_eq!((options.database_config_file.as_str(), options.zk.bcs_zookeeper.as_str()), ("", ""));
         assert!(!options.etcd.etcd_registry.etcd_feature && !options.print_body);
     }

@@ -26,6 +26,7 @@ use crate::cleaner::{Cleaner, Limits};
 use crate::error::Error;
 use crate::observe::Metrics;
 use crate::options::Options;
+use crate::purge::Purge;
 use crate::registration;
 use crate::state::{BestEffortIndexes, Shared, Storage};
 use crate::{alarms, events, routes};
@@ -189,6 +190,10 @@ fn start_cleaners(options: &Options, backends: &Backends, shutdown: &Shutdown) {
         if let Some(store) = store.clone() {
             shutdown.spawn("cleaner", Cleaner { store, collection, limits }.run(DateTime::now, shutdown.token()));
         }
+    }
+    let days = options.deleted_max_day;
+    if let Some(store) = backends.dynamic.clone().filter(|_| days > 0) {
+        shutdown.spawn("purge", Purge { store, days }.run(DateTime::now, shutdown.token()));
     }
 }
 

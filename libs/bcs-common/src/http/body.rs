@@ -191,7 +191,7 @@ mod tests {
         Body::new(Watched::new(StreamBody::new(Box::pin(stream)), Duration::from_millis(400)))
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn tells_a_stalled_body() {
         let started = Instant::now();
         let body = slow(3, Duration::from_millis(1));
@@ -199,7 +199,7 @@ mod tests {
         assert!(started.elapsed() >= Duration::from_millis(400));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_slow_body_may_take_longer_than_the_gap() {
         let body = slow(30, Duration::from_millis(20));
         assert!(matches!(collect(body, 29).await, Err(BodyError::TooLarge { .. })), "all 30 pieces arrived");

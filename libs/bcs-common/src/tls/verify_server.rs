@@ -187,7 +187,8 @@ impl Refusal {
         const ANY: &str = "set tls_verify to \"none\" to accept any certificate";
         const CHAIN: &str = "set tls_verify to \"chain\" to accept any name";
         let (reason, remedy) = match error {
-            Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            // A bad signature: one of that name signed it, but not with the key of ours.
+            Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
                 ("no configured CA signed it".to_owned(), ANY)
             }
             // rustls gives the names too; this one is ours.

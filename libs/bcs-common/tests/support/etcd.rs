@@ -96,7 +96,8 @@ impl EtcdServer {
     pub async fn keys_between(&self, from: &str, to: &str) -> Vec<(String, String, String)> {
         let range = json!({"key": STANDARD.encode(from), "range_end": STANDARD.encode(to)});
         let answer = self.ask("/v3/kv/range", range).await.expect("etcd answers");
-        let text = |value: &Value| String::from_utf8(STANDARD.decode(value.as_str().unwrap()).unwrap()).unwrap();
+        let text =
+            |value: &Value| String::from_utf8(STANDARD.decode(value.as_str().unwrap_or_default()).unwrap()).unwrap();
         let lease = |kv: &Value| kv["lease"].as_str().unwrap_or_default().to_owned();
         let keys = answer["kvs"].as_array().cloned().unwrap_or_default();
         keys.iter().map(|kv| (text(&kv["key"]), text(&kv["value"]), lease(kv))).collect()

@@ -79,8 +79,14 @@ impl DocumentDatabase for SqliteDatabase {
     }
 
     async fn insert(&self, collection: &str, document: Document) -> Result<()> {
+        // Those that are made here differ from all others.
+        let own_id = document.get("_id").cloned();
         let row = Row::from_document(&self.table, document)?;
-        self.write(collection, move |target, writing| target.insert(writing, &row)).await
+        self.write(collection, move |target, writing| {
+            own_id.as_ref().map_or(Ok(()), |id| target.check_id(writing, id))?;
+            target.insert(writing, &row)
+        })
+        .await
     }
 
     async fn upsert(&self, collection: &str, upsert: Upsert) -> Result<()> {

@@ -15,7 +15,7 @@ use super::table::{DATA, Table};
 use super::writer::Writing;
 use crate::feed::{Change, ChangeKind, Feed};
 use crate::json::JsonError;
-use crate::{Error, Filter, Index, JsonText, Render, Result, Upsert, update};
+use crate::{Error, Filter, Index, JsonText, Path, Render, Result, Upsert, update};
 
 /// Fields to set, made ready on the caller's thread: the writer thread has the least time.
 #[derive(Debug)]
@@ -133,6 +133,15 @@ impl Target<'_> {
             self.publish(writing, feed, ChangeKind::Insert, seq)?;
         }
         Ok(())
+    }
+
+    /// Refuses an `_id` that another document has.
+    pub(super) fn check_id(&self, writing: &Writing<'_>, id: &Bson) -> Result<()> {
+        let same = Filter::Eq(Path::dotted("_id"), id.clone());
+        match read::count(writing.connection, self.table, self.collection, &same)? {
+            0 => Ok(()),
+            _ => Err(Error::Duplicate { index: "_id_".to_owned() }),
+        }
     }
 
     fn check_free(&self, writing: &Writing<'_>, stored: &Stored, key: &[u8], own: Option<i64>) -> Result<()> {

@@ -6,7 +6,7 @@ use bcs_docstore::{Change, ChangeKind, Filter, Layout, Subscription, Upsert, doc
 use super::{SOFT, Store, as_json, number};
 
 /// Far more than a change takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub async fn next(subscription: &mut Subscription) -> Arc<Change> {
     tokio::time::timeout(PATIENCE, subscription.next()).await.expect("no change in time").unwrap()

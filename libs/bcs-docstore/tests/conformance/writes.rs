@@ -107,6 +107,10 @@ pub async fn duplicates_are_refused(open: impl AsyncFn(Layout) -> Store) {
     let error = store.upsert("Pod", other_key).await.unwrap_err();
     assert!(matches!(error, Error::Duplicate { .. }), "{error:?}");
     assert_eq!(store.count("Pod", &Filter::all()).await.unwrap(), 2);
+
+    store.insert("Other", doc! { "_id": "mine" }).await.unwrap();
+    let error = store.insert("Other", doc! { "_id": "mine", "n": 2 }).await.unwrap_err();
+    assert!(matches!(error, Error::Duplicate { .. }), "{error:?}");
 }
 
 pub async fn many_are_updated_and_deleted(open: impl AsyncFn(Layout) -> Store) {

@@ -33,14 +33,15 @@ impl Pool {
         Arc::new(Self { idle: Mutex::default(), max })
     }
 
-    /// A connection that can take a request now.
+    /// A connection that can take a request now; without one, one that has its last answer behind it but was not heard
+    /// of since.
     pub fn take(&self) -> Option<SendRequest<Body>> {
         let mut idle = self.idle.lock();
         let connections = &mut idle.connections;
-        // Some may have ended, or still be busy with the last bytes of an answer.
         connections.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < IDLE);
-        let ready = connections.iter().rposition(|(sender, _)| sender.is_ready())?;
-        Some(connections.remove(ready).0)
+        let ready = connections.iter().rposition(|(sender, _)| sender.is_ready());
+        let place = ready.or_else(|| connections.len().checked_sub(1))?;
+        Some(connections.remove(place).0)
     }
 
     fn put(&self, sender: SendRequest<Body>) {

@@ -34,6 +34,8 @@ const DIAL: Duration = Duration::from_secs(30);
 /// For the TLS handshake.
 const TLS: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// For a connection between two requests; it is given up if its backend is still taking the body of the last one.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// How to reach a backend.
 #[derive(Clone, Debug)]
@@ -236,8 +238,12 @@ impl Upstream {
             Ok(Ok(stream)) => Ok(Box::new(stream)),
             // What the tunnel reports arrives here too.
             Ok(Err(error)) => {
-                let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
-                Err(ProxyError::new(if is_tls { Stage::Tls } else { Stage::Exchange }, &error))
+                let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+                Err(match reason {
+                    Some(rustls::Error::Other(rustls::OtherError(ours))) => ProxyError::new(Stage::Tls, &**ours),
+                    Some(reason) => ProxyError::new(Stage::Tls, reason),
+                    None => ProxyError::new(Stage::Exchange, &error),
+                })
             }
             Err(_) => Err(ProxyError::new(Stage::Tls, &io::Error::other("TLS handshake timeout"))),
         }
@@ -261,7 +267,7 @@ impl Upstream {
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, ProxyError> {
         self.add_host(&mut request);
         loop {
-            let (mut sender, reused) = match self.pool.take() {
+            let (mut sender, reused) = match self.kept().await {
                 Some(sender) => (sender, true),
                 None => (self.open().await?, false),
             };
@@ -277,6 +283,16 @@ impl Upstream {
                 }
             }
         }
+    }
+
+    /// A kept connection. The task behind it may need a moment to notice that an answer was taken whole.
+    async fn kept(&self) -> Option<SendRequest<Body>> {
+        while let Some(mut sender) = self.pool.take() {
+            if sender.is_ready() || matches!(timeout(SETTLE, sender.ready()).await, Ok(Ok(()))) {
+                return Some(sender);
+            }
+        }
+        None
     }
 
     fn pooled(&self, response: Response<Incoming>, sender: SendRequest<Body>) -> Response<Body> {
