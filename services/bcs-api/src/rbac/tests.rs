@@ -137,6 +137,11 @@ impl World {
         found
     }
 
+    fn role(&self, name: &str) -> Value {
+        let objects = self.objects.lock();
+        objects.all.iter().find(|(_, object)| object["metadata"]["name"] == name).unwrap().1.clone()
+    }
+
     async fn end(self) {
         self.shutdown.drain(Duration::from_secs(5)).await;
     }
@@ -176,10 +181,7 @@ async fn the_configuration_decides_on_its_own_bindings_only() {
     let unknown = RbacOptions { user_name: "nobody".into(), ..entry(&["cluster-manage"]) };
     config::sync(&world.store, &[unknown, entry(&["nonsense"]), entry(&["cluster-readonly"])], &world.shutdown).await;
     assert_eq!(world.bindings("clusterrolebindings"), [read, pushed]);
-    let roles = world.objects.lock();
-    let manage = roles.all.iter().find(|(_, object)| object["metadata"]["name"] == "bke-cluster-manage").unwrap();
-    assert_eq!(manage.1["rules"].as_array().unwrap().len(), 2);
-    drop(roles);
+    assert_eq!(world.role("bke-cluster-manage")["rules"].as_array().unwrap().len(), 2);
     world.end().await;
 }
 
