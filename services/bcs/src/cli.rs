@@ -51,18 +51,6 @@ pub struct ServerArgs {
     /// Address to listen on. bcs-storage asks for no login: only who may see everything should reach it.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub address: IpAddr,
-    /// HTTPS port of bcs-api, the entry to all services; 0 takes a free one.
-    #[arg(long, value_name = "PORT", default_value_t = 8443)]
-    pub port: u16,
-    /// Port of bcs-api's metrics; 0 takes a free one.
-    #[arg(long, value_name = "PORT", default_value_t = 8444)]
-    pub metric_port: u16,
-    /// Certificate of the HTTPS port, PEM. Without it one is made, and kept with its CA in the directory certs of the data.
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub cert: Option<PathBuf>,
-    /// Private key of the certificate, PEM.
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    pub key: Option<PathBuf>,
     /// Port of bcs-storage; 0 takes a free one.
     #[arg(long, value_name = "PORT", default_value_t = 50024)]
     pub storage_port: u16,

@@ -5,11 +5,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use bcs_api::Beside;
-use bcs_common::certs::{self, CertFiles, CertsError};
 use bcs_common::config::{self, Spec, group::LogOptions};
 use bcs_common::http::envelope::Program;
 use bcs_common::logs;
@@ -36,37 +34,21 @@ enum ServerError {
     ClusterManager(#[source] bcs_cluster_manager::StartError),
     #[error("bcs-check cannot start")]
     Check(#[source] bcs_check::StartError),
-    #[error("bcs-api cannot start")]
-    Api(#[source] bcs_api::StartError),
-    #[error("no certificate for bcs-api")]
-    Certs(#[source] CertsError),
-}
-
-/// The options of all services.
-struct Services {
-    storage: bcs_storage::Options,
-    user_manager: bcs_user_manager::Options,
-    cluster_manager: bcs_cluster_manager::Options,
-    check: Option<bcs_check::Options>,
-    api: bcs_api::Options,
 }
 
 /// Serves until a signal.
 pub fn run(args: &ServerArgs, stdout: &mut impl Write) -> Result<(), Box<dyn Error>> {
-    let options = Services {
-        storage: storage_options(args)?,
-        user_manager: user_manager_options(args)?,
-        cluster_manager: cluster_manager_options(args)?,
-        check: check_options(args)?,
-        api: api_options(args)?,
-    };
-    let log = LogOptions { logtostderr: true, v: args.verbosity, ..options.storage.log.clone() };
+    let storage = storage_options(args)?;
+    let user_manager = user_manager_options(args)?;
+    let cluster_manager = cluster_manager_options(args)?;
+    let check = check_options(args)?;
+    let log = LogOptions { logtostderr: true, v: args.verbosity, ..storage.log.clone() };
     let _log = logs::init("bcs", &log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = Shutdown::new();
         shutdown.listen_to_signals()?;
-        let served = serve(args, options, &shutdown, stdout).await;
+        let served = serve(args, &storage, &user_manager, &cluster_manager, check.as_ref(), &shutdown, stdout).await;
         if !shutdown.drain(STOP_LIMIT).await {
             tracing::warn!("stopped before everything was done");
         }
@@ -76,57 +58,42 @@ pub fn run(args: &ServerArgs, stdout: &mut impl Write) -> Result<(), Box<dyn Err
 
 async fn serve(
     args: &ServerArgs,
-    options: Services,
+    storage: &bcs_storage::Options,
+    user_manager: &bcs_user_manager::Options,
+    cluster_manager: &bcs_cluster_manager::Options,
+    check: Option<&bcs_check::Options>,
     shutdown: &Shutdown,
     stdout: &mut impl Write,
 ) -> Result<(), Box<dyn Error>> {
-    let Services { storage, user_manager, cluster_manager, check, mut api } = options;
     // The services find each other here; nothing outside of the process can.
     let registry = MemoryRegistry::new(shutdown.clone());
-    let storage = bcs_storage::start(&storage, Program::new("bcs-storage"), Some(&registry), shutdown)
+    let storage = bcs_storage::start(storage, Program::new("bcs-storage"), Some(&registry), shutdown)
         .await
         .map_err(ServerError::Storage)?;
     let user_manager =
-        bcs_user_manager::start(&user_manager, Some(&registry), shutdown).await.map_err(ServerError::UserManager)?;
-    let cluster_manager = bcs_cluster_manager::start(&cluster_manager, Some(&registry), shutdown)
+        bcs_user_manager::start(user_manager, Some(&registry), shutdown).await.map_err(ServerError::UserManager)?;
+    let cluster_manager = bcs_cluster_manager::start(cluster_manager, Some(&registry), shutdown)
         .await
         .map_err(ServerError::ClusterManager)?;
     let check = match check {
-        Some(options) => Some(bcs_check::start(&options, shutdown).await.map_err(ServerError::Check)?),
+        Some(options) => Some(bcs_check::start(options, shutdown).await.map_err(ServerError::Check)?),
         None => None,
     };
-    // One admin, one token for all services.
-    api.admin_token = user_manager.admin_token.as_ref().map(|admin| admin.token.clone());
-    let beside = Beside {
-        storage: Some(storage.address),
-        user_manager: user_manager.insecure_address,
-        cluster_manager: Some(cluster_manager.http_address),
-    };
-    let api = bcs_api::start(&api, &beside, shutdown).await.map_err(ServerError::Api)?;
     let mut services = vec![
-        ServiceAt { name: "bcs-api", scheme: "https", address: api.address, metrics: api.metric_address },
-        ServiceAt {
-            name: "bcs-storage",
-            scheme: "http",
-            address: Some(storage.address),
-            metrics: storage.metric_address,
-        },
+        ServiceAt { name: "bcs-storage", address: Some(storage.address), metrics: storage.metric_address },
         ServiceAt {
             name: "bcs-user-manager",
-            scheme: "http",
             address: user_manager.insecure_address,
             metrics: user_manager.metric_address,
         },
         ServiceAt {
             name: "bcs-cluster-manager",
-            scheme: "http",
             address: Some(cluster_manager.http_address),
             metrics: cluster_manager.metric_address,
         },
     ];
     services.extend(check.as_ref().map(|check| ServiceAt {
         name: "bcs-check",
-        scheme: "http",
         address: None,
         metrics: check.metric_address,
     }));
@@ -198,46 +165,9 @@ fn check_options(args: &ServerArgs) -> Result<Option<bcs_check::Options>, Server
     load(&bcs_check::spec(), &flags).map(Some)
 }
 
-/// HTTPS with the given certificate, or one that is made at the first start; no ZooKeeper, for all services are beside it.
-fn api_options(args: &ServerArgs) -> Result<bcs_api::Options, ServerError> {
-    let (cert, key) = match (&args.cert, &args.key) {
-        (Some(cert), Some(key)) => (cert.clone(), key.clone()),
-        _ => made_certificate(args).map_err(ServerError::Certs)?,
-    };
-    let flags = [
-        format!("--address={}", args.address),
-        format!("--local-ip={}", args.address),
-        format!("--port={}", args.port),
-        format!("--metric-port={}", args.metric_port),
-        "--bcs-zookeeper=".to_owned(),
-        "--edition=none".to_owned(),
-    ];
-    let mut options: bcs_api::Options = load(&bcs_api::spec(), &flags)?;
-    options.ours.data_dir.clone_from(&args.data_dir);
-    options.cert.server_cert_file = cert;
-    options.cert.server_key_file = key;
-    options.embedded = true;
-    Ok(options)
-}
-
-/// Certificate and key in the data directory, made if they are not there. Clients find their CA beside them.
-fn made_certificate(args: &ServerArgs) -> Result<(PathBuf, PathBuf), CertsError> {
-    let dir = args.data_dir.join("certs");
-    let mut files = CertFiles::in_dir(&dir);
-    if !files.server.exists() || !files.server_key.exists() {
-        let mut hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        if !args.address.is_unspecified() && !args.address.is_loopback() {
-            hosts.push(args.address.to_string());
-        }
-        files = certs::generate(&hosts)?.write(&dir, false)?;
-    }
-    Ok((files.server, files.server_key))
-}
-
 /// A line of the greeting.
 struct ServiceAt {
     name: &'static str,
-    scheme: &'static str,
     address: Option<SocketAddr>,
     metrics: Option<SocketAddr>,
 }
@@ -246,7 +176,7 @@ impl fmt::Display for ServiceAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "  {:<20}", self.name)?;
         if let Some(address) = self.address {
-            write!(f, " {}://{address}", self.scheme)?;
+            write!(f, " http://{address}")?;
         }
         if let Some(metrics) = self.metrics {
             write!(f, "   metrics http://{metrics}/metrics")?;
@@ -285,10 +215,6 @@ mod tests {
         ServerArgs {
             data_dir: "somewhere".into(),
             address: "127.0.0.1".parse().unwrap(),
-            port: 8443,
-            metric_port: 0,
-            cert: None,
-            key: None,
             storage_port: 50024,
             storage_metric_port: 0,
             user_manager_port: 8089,
@@ -319,19 +245,6 @@ mod tests {
     }
 
     #[test]
-    fn the_entry_has_a_certificate_that_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        let args = ServerArgs { data_dir: dir.path().to_owned(), ..args() };
-        let options = api_options(&args).unwrap();
-        assert!(options.embedded && options.zk.bcs_zookeeper.is_empty() && options.bke.mysql_dsn.is_empty());
-        let made = std::fs::read(&options.cert.server_cert_file).unwrap();
-        let again = api_options(&args).unwrap();
-        assert_eq!(std::fs::read(&again.cert.server_cert_file).unwrap(), made);
-        let own = ServerArgs { cert: Some("c.pem".into()), key: Some("k.pem".into()), ..args };
-        assert_eq!(api_options(&own).unwrap().cert.server_key_file, Path::new("k.pem"));
-    }
-
-    #[test]
     fn cluster_manager_is_embedded_too() {
         let options = cluster_manager_options(&args()).unwrap();
         assert!(options.embedded && options.etcd_endpoints.is_empty());
@@ -351,7 +264,7 @@ mod tests {
     #[test]
     fn the_greeting_says_where_and_what_to_try() {
         let address = "127.0.0.1:50024".parse().unwrap();
-        let storage = ServiceAt { name: "bcs-storage", scheme: "http", address: Some(address), metrics: None };
+        let storage = ServiceAt { name: "bcs-storage", address: Some(address), metrics: None };
         let token = |is_new| AdminToken { token: "t0ken".into(), file: "data/admin-token".into(), is_new };
         let text = greeting(Path::new("data"), &[storage], address, Some(&token(true)));
         assert!(
