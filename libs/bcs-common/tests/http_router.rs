@@ -368,3 +368,32 @@ proptest! {
         }
     }
 }
+
+#[tokio::test]
+async fn bodies_must_have_a_consumed_media_type() {
+    const JSON: &[&str] = &["application/json"];
+    let service = router("/rest", &[(Method::POST, "/users"), (Method::GET, "/users")]).consumes(JSON).produces(JSON);
+    let service = service.into_service(());
+    let status = async |method: &str, content_type: &str, body: &'static str| {
+        let mut request = Request::builder().method(method).uri("/rest/users");
+        if !content_type.is_empty() {
+            request = request.header("content-type", content_type);
+        }
+        let answer = send(&service, request.body(Body::from(body)).unwrap()).await;
+        (answer.status, answer.body)
+    };
+    let unsupported = (415, "415: Unsupported Media Type".to_owned());
+    for content_type in ["", "text/plain", "application/jsonx", "text/plain, text/html"] {
+        assert_eq!(status("POST", content_type, "{}").await, unsupported, "{content_type}");
+    }
+    for content_type in ["application/json", "application/json; charset=utf-8", "text/plain, application/json"] {
+        assert_eq!(status("POST", content_type, "{}").await.0, 200, "{content_type}");
+    }
+    for method in ["POST", "GET"] {
+        assert_eq!(status(method, "", "").await.0, 200);
+        let none = "406: Not Acceptable\n\nAvailable representations: ".to_owned();
+        assert_eq!(status(method, "text/plain", "").await, (406, none));
+    }
+    // The route is found first.
+    assert_eq!(status("PUT", "text/plain", "{}").await.0, 405);
+}

@@ -88,6 +88,11 @@ impl SqlError {
         matches!(self, Self::Duplicate { .. })
     }
 
+    /// Whether the database cannot be used at the moment, whatever the statement.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Broken(_) | Self::Timeout(_) | Self::Busy(_))
+    }
+
     /// Whether the connection cannot be used any more.
     pub(crate) fn breaks_connection(&self) -> bool {
         matches!(self, Self::Broken(_) | Self::Timeout(_))

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bcs_common::build_constants;
+use bcs_common::errors::chain;
 use bcs_common::tls::{self, ClientTls, ConfigKeys, ServerTls, TlsError, Verify};
+use tracing::error;
 
 use crate::options::Options;
 
@@ -64,7 +66,7 @@ pub(crate) fn server(options: &Options) -> Result<Option<Arc<rustls::ServerConfi
 ///
 /// # Errors
 /// `tls_verify` has an unknown value.
-pub(crate) fn client_files(options: &Options) -> Result<ClientTls, TlsError> {
+fn client_files(options: &Options) -> Result<ClientTls, TlsError> {
     let (cert, custom) = (&options.cert, &options.custom_cert);
     let verify = Verify::from_config(&options.ours.tls_verify)?;
     let is_custom = file(&custom.custom_client_cert_file).is_some() && file(&custom.custom_client_key_file).is_some();
@@ -86,4 +88,43 @@ pub(crate) fn client_files(options: &Options) -> Result<ClientTls, TlsError> {
             config_keys: ConfigKeys::CLIENT,
         },
     })
+}
+
+/// Whether this service has a certificate to show to the servers that it calls.
+pub(crate) fn has_client(options: &Options) -> bool {
+    client_files(options).is_ok_and(|files| files.cert_file.is_some() && files.key_file.is_some())
+}
+
+/// TLS of calls to backends. As the original does, it goes on without a certificate that cannot be loaded, and says so.
+///
+/// # Errors
+/// The CA cannot be used, or does not go with `tls_verify`.
+pub(crate) fn client(options: &Options) -> Result<Arc<rustls::ClientConfig>, TlsError> {
+    let files = client_files(options)?;
+    tls::client_config(&files, &[]).or_else(|reason| {
+        error!("requests to backends show no certificate: {}", chain(&reason));
+        tls::client_config(&ClientTls { cert_file: None, key_file: None, ..files }, &[])
+    })
+}
+
+/// TLS of calls to the other instances of this program, whose certificates are not checked unless `tls_verify` says so.
+///
+/// # Errors
+/// As [`client`].
+pub(crate) fn peers(options: &Options) -> Result<Arc<rustls::ClientConfig>, TlsError> {
+    let files = client_files(options)?;
+    let files = ClientTls { verify: files.verify.or(Some(Verify::None)), ..files };
+    tls::client_config(&files, &[])
+        .or_else(|_| tls::client_config(&ClientTls { cert_file: None, key_file: None, ..files }, &[]))
+}
+
+/// TLS of calls to the IAM and the PaaS. The CA of the installation did not sign their certificates, so they are checked
+/// only if `tls_verify` says so.
+///
+/// # Errors
+/// A file cannot be used.
+pub(crate) fn iam(options: &Options) -> Result<Arc<rustls::ClientConfig>, TlsError> {
+    let verify = Verify::from_config(&options.ours.tls_verify)?.unwrap_or(Verify::None);
+    let files = ClientTls { ca_file: file(&options.cert.ca_file), verify: Some(verify), ..ClientTls::default() };
+    tls::client_config(&files, &["http/1.1"])
 }

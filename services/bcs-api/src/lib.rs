@@ -10,16 +10,24 @@
 //!
 //! [`main`] is the whole program; [`start`] runs the service inside of another process.
 
-#![allow(dead_code, reason = "the parts that use it follow")]
-
 mod auth;
+mod bootstrap;
 mod certs;
+mod discovery;
+mod forward;
 mod gateway;
+mod kube;
 mod metrics;
+mod networks;
 mod options;
+mod path;
+mod rbac;
+mod registration;
 mod rest;
 mod service;
 mod store;
+mod tunnels;
+mod webconsole;
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -30,10 +38,15 @@ use bcs_common::shutdown::Shutdown;
 use bcs_common::{logs, pidfile, tls};
 use tracing::{error, warn};
 
+pub use auth::FilterError;
+pub use bootstrap::BootstrapError;
+pub use discovery::Beside;
+pub use networks::NetworkError;
 pub use options::{
     BkeOptions, BkiamAuthOptions, BootstrapOptions, FixtureOptions, FixturesOptions, Options, RbacOptions,
     ScopeOptions, TkeOptions, WhitelistOptions, spec,
 };
+pub use rest::{Access as RestAccess, ROUTES as REST_ROUTES, Route as RestRoute};
 pub use service::{Running, StartError, start};
 
 /// How long the process takes to stop at most; the charts give it three seconds.
@@ -72,7 +85,7 @@ async fn serve(options: &Options) -> Result<(), (u8, String)> {
     let shutdown = Shutdown::new();
     let no_signals = |error| (START_FAILED, format!("cannot listen to signals: {error}"));
     shutdown.listen_to_signals().map_err(no_signals)?;
-    let outcome = match start(options, &shutdown).await {
+    let outcome = match start(options, &Beside::default(), &shutdown).await {
         Ok(_running) => {
             if let Err(error) = pidfile::write(&options.process.pid_dir) {
                 warn!("no pid file in {}: {error}", options.process.pid_dir.display());

@@ -141,10 +141,12 @@ pub struct Options {
     pub bke: BkeOptions,
     /// `tke`.
     pub tke: TkeOptions,
-    /// The service runs inside of `bcs server`; not configurable. Then a listener with port 0 takes any free port, and
-    /// without bootstrap users an admin is made whose generated token is kept in the data directory.
+    /// The service runs inside of `bcs server`; not configurable. Then a plain listener with port 0 takes any free port.
     #[serde(skip)]
     pub embedded: bool,
+    /// The token of the super user `admin`, who is made if this is set; not configurable.
+    #[serde(skip)]
+    pub admin_token: Option<String>,
 }
 
 /// The object `bkiam_auth`.

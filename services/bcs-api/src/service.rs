@@ -9,27 +9,42 @@ use bcs_common::errors::chain;
 use bcs_common::http::envelope::Program;
 use bcs_common::http::server::{Listener, ServerOptions, serve};
 use bcs_common::metrics::{Health, MetricServer};
+use bcs_common::registry::zookeeper::{ZooKeeper, ZooKeeperError, ZooKeeperOptions};
+use bcs_common::registry::{Registration, Registry, ServiceRegistration};
 use bcs_common::shutdown::Shutdown;
 use bcs_common::tls::TlsError;
-use bcs_common::{logs, version};
+use bcs_common::{build_constants, logs, version};
+use bcs_sql::schema::SchemaError;
 use bcs_sql::{Database, Dialect, Dsn, DsnError, SqlError};
+use bcs_tke::TkeClient;
+use bcs_tunnel::proxy::Upstreams;
+use bcs_tunnel::{TunnelOptions, TunnelServer};
 use tracing::{error, info, warn};
 
-use crate::certs;
-use crate::gateway::Gateway;
+use crate::auth::{FilterError, HttpClient, Paas, Users, V4Filter};
+use crate::bootstrap::{self, BootstrapError};
+use crate::discovery::{Beside, Dialer, Discovery};
+use crate::forward::{self, V4};
+use crate::gateway::{Gateway, Parts};
+use crate::kube::KubeProxy;
 use crate::metrics::ApiMetrics;
-use crate::options::Options;
+use crate::networks::{Allowed, NetworkError};
+use crate::options::{Options, TkeOptions};
 use crate::rest::{self, Rest};
 use crate::store::Store;
+use crate::tunnels::{self, CONNECT_PATH, ClusterAgents};
+use crate::webconsole::Webconsole;
+use crate::{certs, rbac, registration};
 
 /// The name in messages to clients; the original takes it from the path it was started by.
 pub(crate) const PROGRAM: Program = Program::new("bcs-api");
 /// Time between two looks at the database, for readiness.
 const HEALTH_PERIOD: Duration = Duration::from_secs(5);
-/// The name in `/readyz`.
+/// Names in `/readyz`.
 const DATABASE_PART: &str = "database";
+const ZOOKEEPER_PART: &str = "zookeeper";
 
-/// A started service. It runs until the shutdown.
+/// A started service. It runs until the shutdown; dropping this takes back its registration.
 pub struct Running {
     /// Where it serves HTTPS, with the real port; none without a certificate.
     pub address: Option<SocketAddr>,
@@ -37,6 +52,7 @@ pub struct Running {
     pub insecure_address: Option<SocketAddr>,
     /// Where its metrics are; none if that port was taken.
     pub metric_address: Option<SocketAddr>,
+    _registration: Option<Registration>,
 }
 
 /// Why a service cannot start.
@@ -51,6 +67,21 @@ pub enum StartError {
     /// The database cannot be used.
     #[error("error initing database")]
     Database(#[source] SqlError),
+    /// The tables cannot be made.
+    #[error("error initing database")]
+    Schema(#[from] SchemaError),
+    /// The configured users cannot be made.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// The filter of `/bcsapi/v4` cannot be set up.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// `webconsole_allow` holds something else than networks.
+    #[error("key \"webconsole_allow\"")]
+    Networks(#[from] NetworkError),
+    /// `bcs_zookeeper` holds something else than addresses.
+    #[error("key \"bcs_zookeeper\"")]
+    ZooKeeper(#[from] ZooKeeperError),
     /// A listener cannot be bound.
     #[error("{what} server failed: listen tcp {address}")]
     Listen {
@@ -77,34 +108,148 @@ impl StartError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Dsn(_) | Self::Database(_) => 255,
+            Self::Dsn(_) | Self::Database(_) | Self::Schema(_) => 255,
             _ => 1,
         }
     }
 }
 
-/// Starts the service on the current runtime; it serves when this returns.
+/// Starts the service on the current runtime; it serves when this returns. `beside`: the services of the same process.
 ///
 /// # Errors
 /// [`StartError`]. What has been started by then ends with the shutdown.
-pub async fn start(options: &Options, shutdown: &Shutdown) -> Result<Running, StartError> {
+pub async fn start(options: &Options, beside: &Beside, shutdown: &Shutdown) -> Result<Running, StartError> {
     let tls = certs::server(options)?;
+    let bootstrap_users = bootstrap::users(&options.bke.bootstrap_users)?;
     let health = Health::new();
     let registry = prometheus::Registry::new();
-    let metrics = ApiMetrics::new(&registry)?;
     let store = open_store(options, &health, shutdown).await?;
-    let rest = rest::router().into_service(Arc::new(Rest { store, metrics }));
-    let gateway = Gateway::new(rest);
+    bootstrap::make_users(&store, &bootstrap_users).await?;
+    if let Some(token) = &options.admin_token {
+        bootstrap::make_admin(&store, token).await?;
+    }
+    rbac::start(options, &store, shutdown);
     let (secure, insecure) = listeners(options, tls).await?;
-    let [address, insecure_address] =
-        [secure, insecure].map(|listener| listener.map(|listener| serve_on(listener, gateway.clone(), shutdown)));
-    if address.is_none() && insecure_address.is_none() {
+    if secure.is_none() && insecure.is_none() {
         warn!(
             "no listener: neither server_cert_file and server_key_file nor insecure_address and insecure_port are set"
         );
     }
+    let bound = |listener: &Option<Listener>| listener.as_ref().map(Listener::local_addr);
+    let here = registration::this(options, bound(&secure), bound(&insecure));
+    let zookeeper = zookeeper(options, &health, shutdown)?;
+    let parts = Assembly { options, beside, shutdown, registry: &registry, store, here: &here };
+    let gateway = Gateway(Arc::new(parts.make(zookeeper.as_ref())?));
+    let [address, insecure_address] =
+        [secure, insecure].map(|listener| listener.map(|listener| serve_on(listener, gateway.clone(), shutdown)));
     let metric_address = start_metrics(options, registry, &health, shutdown).await?;
-    Ok(Running { address, insecure_address, metric_address })
+    let registration = zookeeper.map(|zookeeper| zookeeper.register(here));
+    Ok(Running { address, insecure_address, metric_address, _registration: registration })
+}
+
+/// What the parts of the gateway are made of.
+struct Assembly<'a> {
+    options: &'a Options,
+    beside: &'a Beside,
+    shutdown: &'a Shutdown,
+    registry: &'a prometheus::Registry,
+    store: Store,
+    here: &'a ServiceRegistration,
+}
+
+impl Assembly<'_> {
+    fn make(self, zookeeper: Option<&ZooKeeper>) -> Result<Parts, StartError> {
+        let Self { options, beside, shutdown, store, .. } = &self;
+        let metrics = ApiMetrics::new(self.registry)?;
+        let client = HttpClient::new(certs::iam(options)?);
+        let paas = Paas::new(&options.edition, &options.bkiam_auth, client.clone());
+        let users = Users::new(store.clone(), paas);
+        let tunnels = self.tunnels(zookeeper)?;
+        let dialer = Dialer::new(certs::client(options)?, (*shutdown).clone());
+        let upstreams = Upstreams::new((*shutdown).clone());
+        let v4 = V4 {
+            filter: V4Filter::start(&options.bkiam_auth, &client, shutdown)?,
+            discovery: Discovery::start(zookeeper, beside, &dialer, shutdown),
+            dialer: dialer.clone(),
+            store: store.clone(),
+            tunnels: tunnels.clone(),
+            upstreams: upstreams.clone(),
+            metrics: metrics.clone(),
+            max_body_size: options.max_body_size,
+        };
+        let rest =
+            Rest { store: store.clone(), users: users.clone(), tke: tke_client(options)?, metrics: metrics.clone() };
+        let bke = &options.bke;
+        let fixtures = &bke.cluster_credentials_fixtures;
+        Ok(Parts {
+            webconsole: Webconsole {
+                allowed: Allowed::parse(&options.webconsole_allow)?,
+                port: options.mesos_webconsole_proxy_port,
+                scheme: if certs::has_client(options) { "https" } else { "http" },
+                dialer,
+                metrics: metrics.clone(),
+            },
+            v4: forward::router(beside.user_manager.is_some(), beside.cluster_manager.is_some())
+                .into_service(Arc::new(v4)),
+            rest: rest::router().into_service(Arc::new(rest)),
+            kube: KubeProxy::new(store.clone(), users, tunnels.clone(), upstreams, fixtures, bke.turn_on_rbac, metrics),
+            tunnels,
+        })
+    }
+
+    /// The tunnel server, which meets its peers as they register.
+    fn tunnels(&self, zookeeper: Option<&ZooKeeper>) -> Result<TunnelServer, StartError> {
+        let info = &self.here.info;
+        let tunnel_options = TunnelOptions {
+            peer_id: tunnels::peer_id(&info.ip, info.port),
+            peer_token: self.options.peer_token().to_owned(),
+            peer_path: CONNECT_PATH,
+            peer_tls: Some(certs::peers(self.options)?),
+        };
+        let agents = Arc::new(ClusterAgents { store: self.store.clone() });
+        let tunnels = TunnelServer::new(tunnel_options, agents, self.registry, self.shutdown.clone())?;
+        if let Some(zookeeper) = zookeeper {
+            if self.options.peer_token.is_empty() {
+                warn!("peer_token is not set: everybody knows the default, which makes any host a peer that says so");
+            }
+            tunnels::watch_peers(zookeeper.discover(registration::MODULE), tunnels.clone(), self.shutdown);
+        }
+        Ok(tunnels)
+    }
+}
+
+/// ZooKeeper, if it is named. While it cannot be reached, everything else is served.
+fn zookeeper(options: &Options, health: &Health, shutdown: &Shutdown) -> Result<Option<ZooKeeper>, StartError> {
+    let servers = &options.zk.bcs_zookeeper;
+    if servers.is_empty() {
+        info!("registry: none");
+        return Ok(None);
+    }
+    let (user, password) = (build_constants::zookeeper_client_user(), build_constants::zookeeper_client_pwd());
+    let zookeeper = ZooKeeper::start(ZooKeeperOptions::new(servers, user, password), shutdown)?;
+    info!("registry: ZooKeeper {servers}");
+    let (mut status, health, stop) = (zookeeper.status(), health.clone(), shutdown.token());
+    health.set(ZOOKEEPER_PART, status.borrow_and_update().clone());
+    shutdown.spawn("zookeeper health", async move {
+        loop {
+            tokio::select! {
+                changed = status.changed() => if changed.is_err() { return },
+                () = stop.cancelled() => return,
+            }
+            health.set(ZOOKEEPER_PART, status.borrow_and_update().clone());
+        }
+    });
+    Ok(Some(zookeeper))
+}
+
+/// The client of the TKE API, if all four keys are set.
+fn tke_client(options: &Options) -> Result<Option<TkeClient>, StartError> {
+    let TkeOptions { secret_id, secret_key, ccs_host, ccs_path } = &options.tke;
+    if [secret_id, secret_key, ccs_host, ccs_path].iter().any(|value| value.is_empty()) {
+        return Ok(None);
+    }
+    let client = TkeClient::new(secret_id.clone(), secret_key, ccs_host.clone(), ccs_path.clone())?;
+    Ok(Some(client))
 }
 
 async fn open_store(options: &Options, health: &Health, shutdown: &Shutdown) -> Result<Store, StartError> {
@@ -118,7 +263,7 @@ async fn open_store(options: &Options, health: &Health, shutdown: &Shutdown) -> 
         }
     );
     watch_database(&database, health, shutdown);
-    Store::open(database).await.map_err(StartError::Database)
+    Ok(Store::open(database).await?)
 }
 
 /// The HTTPS listener, if there is a certificate, and the plain one, if it is configured.
@@ -166,7 +311,8 @@ async fn start_metrics(
     health: &Health,
     shutdown: &Shutdown,
 ) -> Result<Option<SocketAddr>, StartError> {
-    let server = MetricServer::new(metrics, health.clone(), version::text(), logs::set_level)?;
+    // The original has nothing but the metrics here.
+    let server = MetricServer::new(metrics, health.clone(), version::text(), logs::set_level)?.without_healthz();
     match bind("metric", &options.service.address, options.metric.metric_port, None).await {
         Ok(listener) => {
             let address = listener.local_addr();

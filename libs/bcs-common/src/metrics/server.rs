@@ -28,6 +28,7 @@ const MAX_BODY: usize = 64;
 pub struct MetricServer {
     inner: Arc<Inner>,
     openapi: Option<Bytes>,
+    has_healthz: bool,
 }
 
 struct Inner {
@@ -66,13 +67,20 @@ impl MetricServer {
         let set_log_level = Box::new(set_log_level);
         let version = version.into();
         let inner = Inner { registry, health, version, set_log_level, scrapes, scrapes_in_flight };
-        Ok(Self { inner: Arc::new(inner), openapi: None })
+        Ok(Self { inner: Arc::new(inner), openapi: None, has_healthz: true })
     }
 
     /// Serves this document (see [`openapi`](crate::http::openapi)) at `/openapi.json`.
     #[must_use]
     pub fn openapi(mut self, document: String) -> Self {
         self.openapi = Some(document.into());
+        self
+    }
+
+    /// Leaves `/healthz` out, for a service whose clients expect 404 there as from the original.
+    #[must_use]
+    pub fn without_healthz(mut self) -> Self {
+        self.has_healthz = false;
         self
     }
 
@@ -93,7 +101,7 @@ impl MetricServer {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         match (request.method(), request.uri().path()) {
             (_, "/metrics") => self.inner.scrape(),
-            (_, "/healthz") => text(StatusCode::OK, "ok\n"),
+            (_, "/healthz") if self.has_healthz => text(StatusCode::OK, "ok\n"),
             (_, "/readyz") => self.inner.readiness(),
             (_, "/version") => text(StatusCode::OK, self.inner.version.clone()),
             (_, "/openapi.json") => self.openapi.clone().map_or_else(page_not_found, json_response),

@@ -202,6 +202,11 @@ impl TunnelServer {
         self.inner.sessions.lock().has(key)
     }
 
+    /// Whether any agent is connected, here or at a peer. Without one there is nothing to look up.
+    pub fn has_sessions(&self) -> bool {
+        self.inner.sessions.lock().has_any()
+    }
+
     /// Opens a connection to an address as the agent of `key` sees it; `network` is mostly `tcp`. It returns at once,
     /// because the protocol has no acknowledgement: a failed dial is the error of the first read.
     ///

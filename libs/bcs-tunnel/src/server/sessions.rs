@@ -73,6 +73,11 @@ impl Sessions {
         self.agents.contains_key(key) || self.peer_for(key).is_some()
     }
 
+    /// Whether there is an agent, or a peer that may have some.
+    pub fn has_any(&self) -> bool {
+        !self.agents.is_empty() || !self.peers.is_empty()
+    }
+
     /// The oldest session of an agent.
     pub fn agent(&self, key: &str) -> Option<Arc<Session>> {
         self.agents.get(key).and_then(|sessions| sessions.first()).cloned()

@@ -188,7 +188,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                         (self.opener)(opening, stream)?;
                     }
                 }
-                Event::Text => return Err(SessionError::TextMessage),
+                Event::Text(_) => return Err(SessionError::TextMessage),
                 Event::Ping => {
                     self.session.core.lock().control(Opcode::Pong);
                     self.heard(now);

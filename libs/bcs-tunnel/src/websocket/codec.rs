@@ -72,8 +72,8 @@ pub enum Role {
 pub enum Event {
     /// A whole binary message.
     Binary(Bytes),
-    /// A whole text message; the tunnel knows none.
-    Text,
+    /// A whole text message; the tunnel knows none. Not checked to be UTF-8.
+    Text(Bytes),
     /// A ping. Its payload is dropped: the answer is always empty.
     Ping,
     /// A pong.
@@ -215,7 +215,7 @@ impl Decoder {
             (Opcode::Pong, _) => return Ok(Some(Event::Pong)),
             (Opcode::Close, _) => return Ok(Some(Event::Close)),
             (Opcode::Binary, true) => return Ok(Some(Event::Binary(Bytes::copy_from_slice(payload)))),
-            (Opcode::Text, true) => return Ok(Some(Event::Text)),
+            (Opcode::Text, true) => return Ok(Some(Event::Text(Bytes::copy_from_slice(payload)))),
             (opcode @ (Opcode::Binary | Opcode::Text), false) => {
                 self.fragments = Some((opcode, BytesMut::from(payload)));
                 return Ok(None);
@@ -231,7 +231,7 @@ impl Decoder {
             }
         };
         Ok(Some(match message {
-            (Opcode::Text, _) => Event::Text,
+            (Opcode::Text, bytes) => Event::Text(bytes.freeze()),
             (_, bytes) => Event::Binary(bytes.freeze()),
         }))
     }
@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(decode_all(Role::Server, &masked_hello), Ok(vec![binary(b"Hello")]));
         let fragmented = [0x02, 0x03, 0x48, 0x65, 0x6c, 0x89, 0x01, 0x21, 0x80, 0x02, 0x6c, 0x6f];
         assert_eq!(decode_all(Role::Client, &fragmented), Ok(vec![Event::Ping, binary(b"Hello")]));
-        assert_eq!(decode_all(Role::Client, &[0x81, 0x01, 0x41]), Ok(vec![Event::Text]));
+        assert_eq!(decode_all(Role::Client, &[0x81, 0x01, 0x41]), Ok(vec![Event::Text("A".into())]));
         assert_eq!(decode_all(Role::Client, &[0x8a, 0x00, 0x88, 0x00]), Ok(vec![Event::Pong, Event::Close]));
     }
 

@@ -134,6 +134,15 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         self
     }
 
+    /// Refuses, for the routes of the last mount, bodies of other media types with 415, as go-restful's `Consumes` does; a
+    /// body without a type too. Without a body a type is not needed, but one that is none of these is refused with 406.
+    pub fn consumes(mut self, media_types: &'static [&'static str]) -> Self {
+        if let Some(service) = self.services.last_mut() {
+            service.consumes = Some(media_types);
+        }
+        self
+    }
+
     /// Gives the 301 of a GET the small HTML page that Go's own mux sends; without it the body is empty.
     pub fn redirect_page(mut self) -> Self {
         self.redirect_page = true;

@@ -1,7 +1,8 @@
 //! The answers of the router itself.
 
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
-use http::{Method, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
 
 use super::path::encode;
 use crate::http::{Body, text};
@@ -32,6 +33,23 @@ pub(super) fn method_not_allowed(methods: &[&Method]) -> Response<Body> {
 pub(super) fn not_acceptable(produces: &[&str]) -> Response<Body> {
     let body = format!("406: Not Acceptable\n\nAvailable representations: {}", produces.join(", "));
     text(StatusCode::NOT_ACCEPTABLE, body)
+}
+
+/// The answer to a request whose `Content-Type` names none of the media types: 415 if there is a body, else 406 with an
+/// empty list, unless there is no type either. A comma list may hold several; parameters are ignored.
+pub(super) fn refuse_media_type(request: &Request<Body>, consumes: &[&str]) -> Option<Response<Body>> {
+    let value = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let named = value.split(|b| *b == b',').any(|entry| {
+        let name = entry.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        consumes.iter().any(|media_type| media_type.as_bytes() == name)
+    });
+    let has_body = !request.body().is_end_stream();
+    match (named, has_body) {
+        (true, _) => None,
+        (false, true) => Some(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "415: Unsupported Media Type")),
+        (false, false) if value.is_empty() => None,
+        (false, false) => Some(not_acceptable(&[])),
+    }
 }
 
 /// Whether the `Accept` header names one of the media types or `*/*`. Only the first header line counts; parameters

@@ -19,6 +19,7 @@ pub(super) struct WebService<S> {
     mount: &'static str,
     mount_template: Template,
     pub produces: Option<&'static [&'static str]>,
+    pub consumes: Option<&'static [&'static str]>,
     routes: Vec<Route<S>>,
     /// Per number of segments of the path: the routes that fit it, best first.
     plans: Vec<Vec<usize>>,
@@ -40,6 +41,7 @@ impl<S> WebService<S> {
             mount,
             mount_template: Template::parse(mount),
             produces: None,
+            consumes: None,
             routes: Vec::new(),
             plans: Vec::new(),
             tail_plan: Vec::new(),

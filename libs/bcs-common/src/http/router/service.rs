@@ -81,6 +81,9 @@ impl<S: Clone + Send + Sync + 'static> Inner<S> {
             }
             Choice::NoRoute => return Err(Box::new(respond::no_route())),
         };
+        if let Some(refusal) = service.consumes.and_then(|consumes| respond::refuse_media_type(request, consumes)) {
+            return Err(Box::new(refusal));
+        }
         if let Some(produces) = service.produces.filter(|produces| !respond::accepts(request.headers(), produces)) {
             return Err(Box::new(respond::not_acceptable(produces)));
         }
