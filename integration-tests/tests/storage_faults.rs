@@ -194,7 +194,6 @@ mod watch {
                 for number in numbers.by_ref().take(CREATED as usize) {
                     create(&writer, number).await;
                 }
-                // A cut this short the driver itself mends, from a token that the stand-in does not give it.
                 logged(&mut watched, BROKEN, before[0]).await;
                 proxy.accept().await;
                 logged(&mut watched, MENDED, before[1]).await;

@@ -143,6 +143,52 @@ async fn no_change_is_lost_doubled_or_out_of_order_over_outages() {
 }
 
 #[tokio::test]
+async fn cuts_that_are_over_at_once_lose_and_double_nothing() {
+    let proxy = Proxy::start(&hosts(), Network::Works).await;
+    let options = support::options(&proxy.address());
+    let direct = open(MongoOptions { hosts: vec![hosts()], ..options.clone() });
+    let store = open(options);
+    let mut early = store.database.watch("Pod").await.unwrap();
+    insert(&direct.database, 0).await;
+    assert_eq!(next_id(&mut early).await, 0);
+    let mut id = 0;
+    for _ in 0..4 {
+        proxy.set(Network::Refuses);
+        id += 1;
+        insert(&direct.database, id).await;
+        proxy.set(Network::Works);
+        // Whoever comes before the stream is mended, and what is written then, must not fall into the gap.
+        let mut late = store.database.watch("Pod").await.unwrap();
+        id += 1;
+        insert(&direct.database, id).await;
+        assert_eq!(next_id(&mut early).await, id - 1);
+        assert_eq!(next_id(&mut early).await, id);
+        while next_id(&mut late).await != id {}
+    }
+}
+
+#[tokio::test]
+async fn a_stream_without_a_place_to_go_on_ends_instead_of_losing_changes() {
+    let proxy = Proxy::start(&hosts(), Network::Works).await;
+    let options = support::options(&proxy.address());
+    let direct = open(MongoOptions { hosts: vec![hosts()], ..options.clone() });
+    let store = open(options);
+    let mut watch = store.database.watch("Pod").await.unwrap();
+    proxy.set(Network::Refuses);
+    insert(&direct.database, 1).await;
+    proxy.set(Network::Works);
+    insert(&direct.database, 2).await;
+    // MongoDB gives a token at once, and nothing is lost. The stand-in does not, and the stream says so.
+    match tokio::time::timeout(PATIENCE, watch.next()).await.expect("it is blind") {
+        Ok(change) => assert_eq!(change.fields.get_i32("_id").unwrap(), 1),
+        Err(end) => assert_eq!(end, FeedError::Ended),
+    }
+    let mut again = store.database.watch("Pod").await.unwrap();
+    insert(&direct.database, 3).await;
+    while next_id(&mut again).await != 3 {}
+}
+
+#[tokio::test]
 async fn a_feed_ends_with_its_collection_and_the_next_follower_gets_a_new_one() {
     let options = support::options(&hosts());
     let client = mongodb::Client::with_uri_str(format!("mongodb://{}", hosts())).await.unwrap();

@@ -2,17 +2,21 @@
 //!
 //! A stream opens with its first follower and ends within seconds of its last. It survives outages: from the token of
 //! the last change handed on, it goes on where it was, so no change is lost, doubled or out of order. It ends, and with
-//! it all subscriptions, when the collection is dropped or renamed, or when the server no longer knows the token.
+//! it all subscriptions, when the collection is dropped or renamed, or when there is no token that the server knows.
+//!
+//! It is read as the batches of a plain cursor. The driver's own change stream resumes by itself, and where the server
+//! sends no token with an empty batch it forgets the one it had: it goes on from that moment, or from where it was
+//! opened, and nobody learns of the changes that are lost or doubled.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bson::{RawBsonRef, RawDocument, RawDocumentBuf};
+use bson::{RawBson, RawBsonRef, RawDocument};
 use bytes::Bytes;
-use mongodb::change_stream::ChangeStream;
-use mongodb::change_stream::event::ResumeToken;
-use mongodb::options::{ClientOptions, FullDocumentType};
+use futures::StreamExt as _;
+use mongodb::options::ClientOptions;
+use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use mongodb::{Client, Database};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
@@ -26,6 +30,10 @@ use crate::{Bson, Change, ChangeKind, Document, Error, Result, Subscription, doc
 
 /// How long the server holds a request for changes while there are none.
 const AWAIT: Duration = Duration::from_secs(1);
+
+/// How much longer the answer may take before the connection counts as dead. To reopen a stream costs little and loses
+/// nothing, so there is no need for the patience that other operations have.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long a stream lives at least: its first follower needs a moment to subscribe, and clients that poll with short
 /// watches find it still open.
@@ -98,7 +106,7 @@ impl Shared {
             collection: collection.to_owned(),
             slot: Arc::clone(slot),
             feed: feed.clone(),
-            token: stream.resume_token(),
+            token: None,
             opened: Instant::now(),
         };
         self.settings.tasks.spawn(async move {
@@ -108,19 +116,17 @@ impl Shared {
         Ok(feed)
     }
 
-    async fn open(&self, collection: &str, resume: Option<ResumeToken>) -> Result<ChangeStream<RawDocumentBuf>> {
+    async fn open(&self, collection: &str, resume: Option<&RawBson>) -> Result<RawBatchCursor> {
         let database = self.database().await?;
-        let pipeline =
-            self.settings.ignore_deletes.then(|| doc! { "$match": { "operationType": { "$ne": "delete" } } });
-        let stream = database
-            .collection::<Document>(collection)
-            .watch()
-            .pipeline(pipeline)
-            .full_document(FullDocumentType::UpdateLookup)
-            .max_await_time(AWAIT)
-            .resume_after(resume)
-            .await?;
-        Ok(stream.with_type())
+        let mut options = doc! { "fullDocument": "updateLookup" };
+        if let Some(token) = resume {
+            options.insert("resumeAfter", Bson::try_from(token.clone())?);
+        }
+        let mut pipeline = vec![doc! { "$changeStream": options }];
+        if self.settings.ignore_deletes {
+            pipeline.push(doc! { "$match": { "operationType": { "$ne": "delete" } } });
+        }
+        Ok(database.collection::<Document>(collection).aggregate(pipeline).max_await_time(AWAIT).batch().await?)
     }
 
     async fn database(&self) -> Result<Database> {
@@ -149,7 +155,7 @@ struct Reader {
     slot: Slot,
     feed: Feed,
     /// Where to go on after an outage: behind the last change handed on.
-    token: Option<ResumeToken>,
+    token: Option<RawBson>,
     opened: Instant,
 }
 
@@ -163,7 +169,7 @@ enum Stop {
 
 impl Reader {
     /// Reads until nobody follows, the feed is over, or the store shuts down.
-    async fn run(&mut self, mut stream: ChangeStream<RawDocumentBuf>) {
+    async fn run(&mut self, mut stream: RawBatchCursor) {
         let shutdown = self.shared.settings.shutdown.clone();
         let reading = async {
             while !self.leave() {
@@ -197,31 +203,52 @@ impl Reader {
         leaves
     }
 
-    /// Hands on the next change, or learns that there is none yet.
-    async fn step(&mut self, stream: &mut ChangeStream<RawDocumentBuf>) -> Result<(), Stop> {
-        let limit = AWAIT + self.shared.settings.operations.limit;
+    /// Hands on the next changes, or learns that there are none yet.
+    async fn step(&mut self, stream: &mut RawBatchCursor) -> Result<(), Stop> {
+        let limit = AWAIT + ANSWER_LIMIT.min(self.shared.settings.operations.limit);
         let asked = Instant::now();
-        let next = match tokio::time::timeout(limit, stream.next_if_any()).await {
-            Ok(Ok(next)) => next,
-            Ok(Err(error)) if is_final(&error) => return Err(Stop::Over(error.to_string())),
-            Ok(Err(error)) => return Err(Stop::Broken(error.to_string())),
+        let batch = match tokio::time::timeout(limit, stream.next()).await {
+            Ok(Some(Ok(batch))) => batch,
+            Ok(Some(Err(error))) if is_final(&error) => return Err(Stop::Over(error.to_string())),
+            Ok(Some(Err(error))) => return Err(Stop::Broken(error.to_string())),
+            Ok(None) => return Err(Stop::Broken("the server closed the cursor".to_owned())),
             Err(_) => return Err(Stop::Broken(TimedOut(limit).to_string())),
         };
-        match next.as_deref().map(|event| read_event(event, self.shared.settings.deletion_flag)) {
-            None if !stream.is_alive() => return Err(Stop::Broken("the server closed the cursor".to_owned())),
-            None if asked.elapsed() < IDLE_PAUSE => tokio::time::sleep(IDLE_PAUSE).await,
-            None | Some(Ok(Event::Nothing)) => {}
-            Some(Ok(Event::Change(change))) => self.feed.publish(change),
-            Some(Ok(Event::Over(operation))) => return Err(Stop::Over(operation)),
-            Some(Err(error)) => return Err(Stop::Over(format!("unreadable event: {error}"))),
+        if !self.hand_on(&batch)? && asked.elapsed() < IDLE_PAUSE {
+            tokio::time::sleep(IDLE_PAUSE).await;
         }
-        // That of the event, or a later one that the server gave without any.
-        self.token = stream.resume_token().or(self.token.take());
         Ok(())
     }
 
+    /// Hands on the changes of a batch; false if it has no events.
+    fn hand_on(&mut self, batch: &RawBatch) -> Result<bool, Stop> {
+        let unreadable = |error: String| Stop::Over(format!("unreadable event: {error}"));
+        let mut any = false;
+        for event in batch.doc_slices().map_err(|error| unreadable(error.to_string()))? {
+            any = true;
+            let event = event.map_err(|error| unreadable(error.to_string()))?;
+            let event = event.as_document().ok_or_else(|| unreadable("not a document".to_owned()))?;
+            match read_event(event, self.shared.settings.deletion_flag) {
+                Ok(Event::Nothing) => {}
+                Ok(Event::Change(change)) => self.feed.publish(change),
+                Ok(Event::Over(operation)) => return Err(Stop::Over(operation)),
+                Err(error) => return Err(unreadable(error.to_string())),
+            }
+            if let Ok(Some(token)) = event.get("_id") {
+                self.token = Some(token.into());
+            }
+        }
+        // A later one, which the server also gives when there are no events.
+        let later =
+            batch.as_raw_document().get_document("cursor").and_then(|cursor| cursor.get("postBatchResumeToken"));
+        if let Ok(Some(token)) = later {
+            self.token = Some(token.into());
+        }
+        Ok(any)
+    }
+
     /// Tries until the stream goes on behind the last change, or cannot; then says why.
-    async fn reopen(&self, stop: Stop) -> Result<ChangeStream<RawDocumentBuf>, String> {
+    async fn reopen(&self, stop: Stop) -> Result<RawBatchCursor, String> {
         let reason = match stop {
             Stop::Broken(reason) => reason,
             Stop::Over(reason) => return Err(reason),
@@ -232,7 +259,7 @@ impl Reader {
         };
         let mut pause = FIRST_PAUSE;
         while !self.leave() {
-            let open = self.shared.open(&self.collection, Some(token.clone()));
+            let open = self.shared.open(&self.collection, Some(token));
             match self.shared.settings.operations.run("watch", open).await {
                 Ok(stream) => {
                     tracing::info!(collection = self.collection, "the change stream goes on");
@@ -252,7 +279,7 @@ impl Reader {
 /// True for errors that resuming would only meet again.
 fn is_final(error: &mongodb::error::Error) -> bool {
     let resumable = error.contains_label("ResumableChangeStreamError")
-        || server_code(error).is_some_and(|code| code::CURSOR_LOST.contains(&code));
+        || server_code(error).is_some_and(|code| code::STREAM_BROKEN.contains(&code));
     !resumable && !matches!(Error::from(error.clone()), Error::Unavailable(_))
 }
 
@@ -323,6 +350,7 @@ fn scalar_fields(document: &RawDocument) -> Result<Document, bson::error::Error>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bson::RawDocumentBuf;
     use proptest::prelude::*;
 
     const FLAG: Option<&str> = Some("_deleted");

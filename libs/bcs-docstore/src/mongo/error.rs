@@ -16,8 +16,9 @@ pub(super) mod code {
     /// IndexOptionsConflict and IndexKeySpecsConflict: an index of that name or with these keys is there.
     pub const INDEX_EXISTS: [i32; 2] = [85, 86];
 
-    /// CursorNotFound and CursorKilled: a change stream is gone, its place in the history is not.
-    pub const CURSOR_LOST: [i32; 2] = [43, 237];
+    /// CursorNotFound, CursorKilled, StaleShardVersion, StaleEpoch, RetryChangeStream, ExceededTimeLimit, StaleConfig:
+    /// a change stream is gone, its place in the history is not. Newer servers say so with a label.
+    pub const STREAM_BROKEN: [i32; 7] = [43, 237, 63, 150, 234, 262, 13_388];
 
     /// BadValue, FailedToParse, TypeMismatch, PathNotViable, ConflictingUpdateOperators, DollarPrefixedFieldName,
     /// EmptyFieldName, ImmutableField, InvalidOptions, InvalidNamespace, BSONObjectTooLarge.
