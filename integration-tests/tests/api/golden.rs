@@ -1,4 +1,4 @@
-//! The recorded conversations, on both databases, over HTTP and HTTPS.
+//! The recorded conversations, on the embedded database over HTTP and on MariaDB over HTTPS.
 
 use std::path::{Path, PathBuf};
 
@@ -32,8 +32,9 @@ const FILES: [&str; 14] = [
     "13-access-token",
     "14-tunnel",
 ];
-/// The recorded port of the driver with an external address.
+/// The recorded ports of the driver with an external address, and of web consoles, which an answer names.
 const EXTERNAL_PORT: &str = "29085";
+const WEBCONSOLE_PORT: &str = "29083";
 
 /// The ports that both the service and the stubs of the recordings need to know.
 struct Ports {
@@ -79,7 +80,7 @@ async fn start(template: &str, values: &[(&str, &str)], ports: &Ports) -> Servic
     spec.ports(&["insecure_port", "port", "metric_port"]).start().await
 }
 
-async fn replay(dsn: [&str; 2]) {
+async fn replay(dsn: [&str; 2], scheme: &str) {
     let zookeeper = ZooKeeper::start().await;
     let zk = zookeeper.address().to_string();
     let dir = WorkDir::new("conversations");
@@ -93,37 +94,37 @@ async fn replay(dsn: [&str; 2]) {
     let auth = start("config-auth.json.tmpl", &[&common[..], &[("DSN", dsn[1])]].concat(), &ports).await;
     let http = main.url();
     let https = format!("https://127.0.0.1:{}", main.port("port"));
-    for base in [&http, &https] {
-        let mut replay = Replay::new(base)
-            .option("--zk", &zk)
-            .option("--certs", certs)
-            .var("HTTP_BASE", &http)
-            .var("HTTPS_BASE", &https)
-            .var("METRICS_BASE", &format!("http://127.0.0.1:{}", main.port("metric_port")))
-            .var("AUTH_BASE", &auth.url())
-            .var("WEBCONSOLE_PORT", &ports.webconsole.number().to_string())
-            .var("FIXTURE_PORT", &ports.fixture.number().to_string())
-            .var("PAAS_PORT", &ports.paas.number().to_string())
-            .var("EXTERNAL_PORT", &ports.external.number().to_string());
-        for file in FILES {
-            let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/api/{file}.json"));
-            let text = std::fs::read_to_string(golden).unwrap();
-            let text = text.replace(EXTERNAL_PORT, &ports.external.number().to_string());
-            replay = replay.conversation(dir.write(&format!("{file}.json"), text));
-        }
-        let steps = replay.run().await;
-        assert!(steps > 250, "{steps} steps");
+    let base = if scheme == "https" { &https } else { &http };
+    let (webconsole, external) = (ports.webconsole.number().to_string(), ports.external.number().to_string());
+    let mut replay = Replay::new(base)
+        .option("--zk", &zk)
+        .option("--certs", certs)
+        .var("HTTP_BASE", &http)
+        .var("HTTPS_BASE", &https)
+        .var("METRICS_BASE", &format!("http://127.0.0.1:{}", main.port("metric_port")))
+        .var("AUTH_BASE", &auth.url())
+        .var("WEBCONSOLE_PORT", &webconsole)
+        .var("FIXTURE_PORT", &ports.fixture.number().to_string())
+        .var("PAAS_PORT", &ports.paas.number().to_string())
+        .var("EXTERNAL_PORT", &external);
+    for file in FILES {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/api/{file}.json"));
+        let text = std::fs::read_to_string(golden).unwrap();
+        let text = text.replace(EXTERNAL_PORT, &external).replace(WEBCONSOLE_PORT, &webconsole);
+        replay = replay.conversation(dir.write(&format!("{file}.json"), text));
     }
+    let steps = replay.run().await;
+    assert!(steps > 250, "{steps} steps");
 }
 
 #[tokio::test]
 async fn on_the_embedded_database() {
-    replay(["", ""]).await;
+    replay(["", ""], "http").await;
 }
 
 #[tokio::test]
 async fn on_mariadb() {
     let mariadb = MariaDb::start().await;
     let (main, auth) = (mariadb.create_database("bke_main").await, mariadb.create_database("bke_auth").await);
-    replay([&main, &auth]).await;
+    replay([&main, &auth], "https").await;
 }
