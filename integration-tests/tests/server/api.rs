@@ -29,9 +29,9 @@ async fn one_entry_leads_to_every_service_by_https() {
     let get = async |path: &str, token: &str| call(&client, Method::GET, path, token, &Value::Null).await;
 
     // Its own users: the admin's token is the one of bcs-user-manager.
-    let admin = get("/rest/users/admin", &token).await;
-    assert_eq!((admin.status.as_u16(), &admin.json()["IsSuperUser"]), (200, &json!(true)), "{}", admin.text());
-    assert_eq!(get("/rest/users/admin", "wrong").await.status, 401);
+    let made = call(&client, Method::POST, "/rest/users", &token, &json!({"user_name": "ann"})).await;
+    assert_eq!((made.status.as_u16(), &made.json()["Name"]), (200, &json!("plain:ann")), "{}", made.text());
+    assert_eq!(get("/rest/users/ann", "wrong").await.status, 401);
 
     let path = pod("BCS-K8S-1", "p");
     let through = path.replace("/bcsstorage/v1", "/bcsapi/v4/storage");
@@ -54,7 +54,7 @@ async fn one_entry_leads_to_every_service_by_https() {
     // The certificate and the admin stay those of the first start.
     assert!(server.service.stop().await.as_secs() < 6);
     server.service.daemon().start_again().await;
-    assert_eq!(get("/rest/users/admin", &token).await.status, 200);
+    assert_eq!(get("/rest/users/ann", &token).await.status, 200);
     let [stdout, stderr] = server.service.daemon().process().output();
     assert!(stdout.contains(&format!("https://127.0.0.1:{}", server.service.port("api"))), "{stdout}");
     assert!(!stderr.contains(&token));
