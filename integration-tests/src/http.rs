@@ -98,12 +98,17 @@ impl Client {
     /// A client of an `https` server whose certificate is checked against the CA of `certs`. It shows the client
     /// certificate of `certs` to a server that asks for one.
     pub fn with_tls(base: &str, certs: &Certs) -> Self {
-        Self::with(base, Some(tls_connector(certs, true)))
+        Self::with(base, Some(tls_connector(&certs.ca(), Some(certs))))
     }
 
     /// As [`Self::with_tls`], but with no certificate of its own.
     pub fn with_tls_anonymous(base: &str, certs: &Certs) -> Self {
-        Self::with(base, Some(tls_connector(certs, false)))
+        Self::with_ca(base, &certs.ca())
+    }
+
+    /// A client of an `https` server whose certificate is checked against the CA in a PEM file.
+    pub fn with_ca(base: &str, ca: &Path) -> Self {
+        Self::with(base, Some(tls_connector(ca, None)))
     }
 
     fn with(base: &str, tls: Option<TlsConnector>) -> Self {
@@ -224,9 +229,10 @@ fn request(method: Method, path: &str, body: Option<&Value>) -> Request<Full<Byt
     .unwrap()
 }
 
-fn tls_connector(certs: &Certs, shows_certificate: bool) -> TlsConnector {
+/// `own`: what the client shows of itself.
+fn tls_connector(ca: &Path, own: Option<&Certs>) -> TlsConnector {
     let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(&certs.ca()) {
+    for certificate in read_certificates(ca) {
         roots.add(certificate).unwrap();
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -234,7 +240,7 @@ fn tls_connector(certs: &Certs, shows_certificate: bool) -> TlsConnector {
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots);
-    let config = if shows_certificate {
+    let config = if let Some(certs) = own {
         let key = PrivateKeyDer::from_pem_file(certs.client_key()).unwrap();
         config.with_client_auth_cert(read_certificates(&certs.client_cert()), key).unwrap()
     } else {

@@ -84,8 +84,8 @@ fn the_community_edition_gets_bin_and_version() {
 
 /// The value of the last line with that key.
 fn setting<'a>(unit: &'a str, key: &str) -> &'a str {
-    let values = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-    values.last().unwrap_or_else(|| panic!("no {key}"))
+    let mut values = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    values.next_back().unwrap_or_else(|| panic!("no {key}"))
 }
 
 #[test]

@@ -46,7 +46,7 @@ async fn people_sign_in_and_see_changes_as_they_happen() {
     browser.insert(&server.token);
     browser.press("Enter");
     browser.until(&says("bcs-user-manager"));
-    browser.until("document.querySelectorAll('.good').length === 3");
+    browser.until("document.querySelectorAll('.good').length === 4");
     picture(&mut browser, "services");
 
     // The keyboard alone is enough.

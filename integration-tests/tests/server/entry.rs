@@ -89,8 +89,11 @@ async fn the_overview_and_the_routes_are_those_of_the_services() {
     let overview = server.call(Method::GET, "/console/overview", &server.token, &Value::Null).await.json();
     let services = overview["services"].as_array().unwrap();
     let names: Vec<_> = services.iter().map(|service| service["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["bcs-storage", "bcs-user-manager", "bcs-cluster-manager"]);
-    assert!(services.iter().all(|service| service["address"].is_string() && service["certificate"].is_null()));
+    assert_eq!(names, ["bcs-api", "bcs-storage", "bcs-user-manager", "bcs-cluster-manager"]);
+    for service in services {
+        assert!(service["address"].is_string(), "{service}");
+        assert_eq!(service["certificate"].is_null(), service["scheme"] == "http", "{service}");
+    }
 
     let storage = server.client.get("/console/openapi/bcs-storage").await.unwrap().json();
     let routes = include_str!("../../../services/bcs-storage/src/routes/routes.txt");

@@ -8,6 +8,7 @@
     reason = "helpers of tests: a panic is a failed test"
 )]
 
+mod api;
 mod console;
 mod entry;
 mod server;

@@ -22,6 +22,8 @@ impl Server {
     pub async fn start() -> Self {
         let ports = [
             "console",
+            "api",
+            "api-metric",
             "storage",
             "storage-metric",
             "user-manager",

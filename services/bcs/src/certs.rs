@@ -1,9 +1,12 @@
-//! `bcs certs`: certificates for a new installation.
+//! `bcs certs`: certificates for a new installation; and those of `bcs server`.
 
 use std::error::Error;
+use std::fs;
 use std::io::Write;
+use std::net::IpAddr;
+use std::path::Path;
 
-use bcs_common::certs::{self, CertsError};
+use bcs_common::certs::{self, CertFiles, CertsError};
 use thiserror::Error;
 
 use crate::cli::CertsArgs;
@@ -11,6 +14,28 @@ use crate::cli::CertsArgs;
 #[derive(Debug, Error)]
 #[error("{0}; --force replaces it")]
 struct Refused(CertsError);
+
+/// Where the certificates of `bcs server` are, in its data directory.
+const SERVER_DIR: &str = "certs";
+
+/// The certificates in the data directory of a server that listens on `address`. They are made if there are none, all of
+/// them or none; an operator's own ones are used as they are.
+///
+/// # Errors
+/// They cannot be made or written.
+pub fn of_server(data_dir: &Path, address: IpAddr) -> Result<CertFiles, CertsError> {
+    let dir = data_dir.join(SERVER_DIR);
+    if !dir.exists() {
+        let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+        if !address.is_unspecified() && !address.is_loopback() {
+            hosts.push(address.to_string());
+        }
+        let unfinished = data_dir.join(format!("{SERVER_DIR}.new"));
+        certs::generate(&hosts)?.write(&unfinished, true)?;
+        fs::rename(&unfinished, &dir).map_err(|source| CertsError::Write { path: dir.clone(), source })?;
+    }
+    Ok(CertFiles::in_dir(&dir))
+}
 
 /// Writes the files and lists them.
 pub fn run(args: &CertsArgs, stdout: &mut impl Write) -> Result<(), Box<dyn Error>> {
@@ -27,6 +52,16 @@ pub fn run(args: &CertsArgs, stdout: &mut impl Write) -> Result<(), Box<dyn Erro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_certificates_of_a_server_are_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let make = || of_server(dir.path(), "127.0.0.1".parse().unwrap()).unwrap();
+        let files = make();
+        let first = fs::read(&files.server).unwrap();
+        assert!(files.all().into_iter().all(Path::exists));
+        assert_eq!((make(), fs::read(&files.server).unwrap()), (files, first));
+    }
 
     #[test]
     fn lists_the_files_and_keeps_existing_ones() {

@@ -135,9 +135,20 @@ pub struct ServerArgs {
     /// Directory for everything that is kept; it is created if need be.
     #[arg(long, value_name = "DIR", env = "BCS_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
-    /// Address to listen on. bcs-storage asks for no login: only who may see everything should reach it.
+    /// Address to listen on. bcs-storage asks for no login, nor does bcs-api for it: only who may see everything should
+    /// reach them.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub address: IpAddr,
+    /// Port of bcs-api, the HTTPS entry to the other services; 0 takes a free one. Its certificate is in the directory
+    /// certs of the data directory, and is made there if that does not exist.
+    #[arg(long, value_name = "PORT", default_value_t = 8443)]
+    pub api_port: u16,
+    /// Port of bcs-api's plain HTTP; without this it serves HTTPS only.
+    #[arg(long, value_name = "PORT")]
+    pub api_insecure_port: Option<u16>,
+    /// Port of bcs-api's metrics; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 8444)]
+    pub api_metric_port: u16,
     /// Port of bcs-storage; 0 takes a free one.
     #[arg(long, value_name = "PORT", default_value_t = 50024)]
     pub storage_port: u16,

@@ -8,6 +8,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
+use bcs_api::Beside;
+use bcs_common::certs::{CertFiles, CertsError};
 use bcs_common::config::{self, Spec, group::LogOptions};
 use bcs_common::http::envelope::Program;
 use bcs_common::http::server::Listener;
@@ -18,6 +20,7 @@ use bcs_user_manager::AdminToken;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use crate::certs;
 use crate::cli::ServerArgs;
 use crate::entry::{Backends, Entry};
 use crate::running::{Announced, Running, ServiceAt};
@@ -29,6 +32,10 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 enum ServerError {
     #[error("the options of {program} are not usable: {reason}")]
     Options { program: &'static str, reason: String },
+    #[error("the certificate of bcs-api")]
+    Certs(#[source] CertsError),
+    #[error("bcs-api cannot start")]
+    Api(#[source] bcs_api::StartError),
     #[error("bcs-storage cannot start")]
     Storage(#[source] bcs_storage::StartError),
     #[error("bcs-user-manager cannot start")]
@@ -41,21 +48,36 @@ enum ServerError {
     Console { address: SocketAddr, source: std::io::Error },
 }
 
+/// The options of all services.
+struct Options {
+    api: bcs_api::Options,
+    storage: bcs_storage::Options,
+    user_manager: bcs_user_manager::Options,
+    cluster_manager: bcs_cluster_manager::Options,
+    check: Option<bcs_check::Options>,
+}
+
 /// Serves until a signal.
 pub fn run(args: &ServerArgs, stdout: &mut impl Write) -> Result<(), Box<dyn Error>> {
-    let storage = storage_options(args)?;
-    let user_manager = user_manager_options(args)?;
-    let cluster_manager = cluster_manager_options(args)?;
-    let check = check_options(args)?;
-    let log = LogOptions { logtostderr: true, v: args.verbosity, ..storage.log.clone() };
+    let mut options = Options {
+        api: api_options(args)?,
+        storage: storage_options(args)?,
+        user_manager: user_manager_options(args)?,
+        cluster_manager: cluster_manager_options(args)?,
+        check: check_options(args)?,
+    };
+    let log = LogOptions { logtostderr: true, v: args.verbosity, ..options.storage.log.clone() };
     let _log = logs::init("bcs", &log)?;
     // What clusters report has secrets in it.
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&args.data_dir)?;
+    let files = certs::of_server(&args.data_dir, args.address).map_err(ServerError::Certs)?;
+    options.api.cert.server_cert_file.clone_from(&files.server);
+    options.api.cert.server_key_file.clone_from(&files.server_key);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = Shutdown::new();
         shutdown.listen_to_signals()?;
-        let served = serve(args, &storage, &user_manager, &cluster_manager, check.as_ref(), &shutdown, stdout).await;
+        let served = serve(args, options, &files, &shutdown, stdout).await;
         if !shutdown.drain(STOP_LIMIT).await {
             tracing::warn!("stopped before everything was done");
         }
@@ -65,34 +87,41 @@ pub fn run(args: &ServerArgs, stdout: &mut impl Write) -> Result<(), Box<dyn Err
 
 async fn serve(
     args: &ServerArgs,
-    storage: &bcs_storage::Options,
-    user_manager: &bcs_user_manager::Options,
-    cluster_manager: &bcs_cluster_manager::Options,
-    check: Option<&bcs_check::Options>,
+    mut options: Options,
+    certs: &CertFiles,
     shutdown: &Shutdown,
     stdout: &mut impl Write,
 ) -> Result<(), Box<dyn Error>> {
     // The services find each other here; nothing outside of the process can.
     let registry = MemoryRegistry::new(shutdown.clone());
-    let storage = bcs_storage::start(storage, Program::new("bcs-storage"), Some(&registry), shutdown)
+    let storage = bcs_storage::start(&options.storage, Program::new("bcs-storage"), Some(&registry), shutdown)
         .await
         .map_err(ServerError::Storage)?;
-    let user_manager =
-        bcs_user_manager::start(user_manager, Some(&registry), shutdown).await.map_err(ServerError::UserManager)?;
-    let cluster_manager = bcs_cluster_manager::start(cluster_manager, Some(&registry), shutdown)
+    let user_manager = bcs_user_manager::start(&options.user_manager, Some(&registry), shutdown)
+        .await
+        .map_err(ServerError::UserManager)?;
+    let cluster_manager = bcs_cluster_manager::start(&options.cluster_manager, Some(&registry), shutdown)
         .await
         .map_err(ServerError::ClusterManager)?;
-    let check = match check {
+    let admin = user_manager.admin_token.as_ref();
+    let beside = Beside {
+        storage: Some(storage.address),
+        user_manager: user_manager.insecure_address,
+        cluster_manager: Some(cluster_manager.http_address),
+    };
+    options.api.admin_token = admin.map(|admin| admin.token.clone());
+    let api = bcs_api::start(&options.api, &beside, shutdown).await.map_err(ServerError::Api)?;
+    let check = match &options.check {
         Some(options) => Some(bcs_check::start(options, shutdown).await.map_err(ServerError::Check)?),
         None => None,
     };
     let mut services = vec![
+        ServiceAt { scheme: "https".to_owned(), ..service_at("bcs-api", api.address, api.metric_address) },
         service_at("bcs-storage", Some(storage.address), storage.metric_address),
         service_at("bcs-user-manager", user_manager.insecure_address, user_manager.metric_address),
         service_at("bcs-cluster-manager", Some(cluster_manager.http_address), cluster_manager.metric_address),
     ];
     services.extend(check.as_ref().map(|check| service_at("bcs-check", None, check.metric_address)));
-    let admin = user_manager.admin_token.as_ref();
     let console = match (user_manager.insecure_address, admin) {
         (Some(user_manager), Some(admin)) => {
             let services = services.clone();
@@ -105,7 +134,7 @@ async fn serve(
     let started = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     let running = Running { pid: std::process::id(), started, console, services };
     let _announced = Announced::new(&args.data_dir, &running)?;
-    let text = greeting(&args.data_dir, &running, storage.address, admin);
+    let text = greeting(&args.data_dir, &running, certs, storage.address, admin);
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     shutdown.triggered().await;
@@ -130,6 +159,23 @@ async fn start_console(
 fn load<T: DeserializeOwned>(spec: &Spec, flags: &[String]) -> Result<T, ServerError> {
     let args = std::iter::once(OsString::from(spec.program)).chain(flags.iter().map(OsString::from));
     config::load(spec, args).map_err(|exit| ServerError::Options { program: spec.program, reason: exit.stderr })
+}
+
+/// The HTTPS entry. Its certificate is set when the data directory is there, the admin's token once that is known.
+fn api_options(args: &ServerArgs) -> Result<bcs_api::Options, ServerError> {
+    let mut flags = vec![
+        format!("--address={}", args.address),
+        format!("--port={}", args.api_port),
+        format!("--metric-port={}", args.api_metric_port),
+        "--bcs-zookeeper=".to_owned(),
+    ];
+    if let Some(port) = args.api_insecure_port {
+        flags.extend([format!("--insecure-address={}", args.address), format!("--insecure-port={port}")]);
+    }
+    let mut options: bcs_api::Options = load(&bcs_api::spec(), &flags)?;
+    options.ours.data_dir.clone_from(&args.data_dir);
+    options.embedded = true;
+    Ok(options)
 }
 
 fn storage_options(args: &ServerArgs) -> Result<bcs_storage::Options, ServerError> {
@@ -203,7 +249,13 @@ fn line(service: &ServiceAt) -> String {
     line + "\n"
 }
 
-fn greeting(data_dir: &Path, running: &Running, storage: SocketAddr, admin: Option<&AdminToken>) -> String {
+fn greeting(
+    data_dir: &Path,
+    running: &Running,
+    certs: &CertFiles,
+    storage: SocketAddr,
+    admin: Option<&AdminToken>,
+) -> String {
     let services: String = running.services.iter().map(line).collect();
     let console =
         running.console.map_or_else(String::new, |console| format!("  {:<20} http://{console}/\n", "console"));
@@ -217,13 +269,15 @@ fn greeting(data_dir: &Path, running: &Running, storage: SocketAddr, admin: Opti
     format!(
         "BCS is running, its data is in {}.\n\
          {console}{services}\n\
-         {admin}\n\
+         {admin}\
+         The certificate of bcs-api is signed by {}\n\n\
          Store a resource and read it back:\n\
          \x20 curl -X PUT -d '{{\"data\":{{\"kind\":\"Pod\",\"metadata\":{{\"name\":\"hello\"}}}}}}' {pod}\n\
          \x20 curl {pod}\n\
          \n\
          Ctrl-C stops it.\n",
-        data_dir.display()
+        data_dir.display(),
+        certs.ca.display()
     )
 }
 
@@ -235,6 +289,9 @@ mod tests {
         ServerArgs {
             data_dir: "somewhere".into(),
             address: "127.0.0.1".parse().unwrap(),
+            api_port: 8443,
+            api_insecure_port: None,
+            api_metric_port: 0,
             storage_port: 50024,
             storage_metric_port: 0,
             user_manager_port: 8089,
@@ -248,6 +305,16 @@ mod tests {
             check_metric_port: 43001,
             verbosity: 0,
         }
+    }
+
+    #[test]
+    fn api_is_the_https_entry_and_plain_only_if_told() {
+        let options = api_options(&args()).unwrap();
+        assert!(options.embedded && options.zk.bcs_zookeeper.is_empty() && options.bke.mysql_dsn.is_empty());
+        assert_eq!((options.service.address.as_str(), options.service.port), ("127.0.0.1", 8443));
+        assert_eq!(options.service.insecure_address, "");
+        let options = api_options(&ServerArgs { api_insecure_port: Some(0), ..args() }).unwrap();
+        assert_eq!((options.service.insecure_address.as_str(), options.service.insecure_port), ("127.0.0.1", 0));
     }
 
     #[test]
@@ -289,7 +356,8 @@ mod tests {
         let services = vec![service_at("bcs-storage", Some(address), None)];
         let running = Running { pid: 1, started: String::new(), console, services };
         let token = |is_new| AdminToken { token: "t0ken".into(), file: "data/admin-token".into(), is_new };
-        let text = greeting(Path::new("data"), &running, address, Some(&token(true)));
+        let files = CertFiles::in_dir(Path::new("data/certs"));
+        let text = greeting(Path::new("data"), &running, &files, address, Some(&token(true)));
         assert!(text.starts_with(
             "BCS is running, its data is in data.\n  console              http://127.0.0.1:50080/\n  bcs-storage          http://127.0.0.1:50024\n\n"
         ));
@@ -297,6 +365,7 @@ mod tests {
             "curl -X PUT -d '{\"data\":{\"kind\":\"Pod\",\"metadata\":{\"name\":\"hello\"}}}' http://127.0.0.1:50024/"
         ));
         assert!(text.contains("in data/admin-token (printed this once): t0ken\n"));
-        assert!(!greeting(Path::new("data"), &running, address, Some(&token(false))).contains("t0ken"));
+        assert!(text.contains("\nThe certificate of bcs-api is signed by data/certs/bcs-ca.pem\n"));
+        assert!(!greeting(Path::new("data"), &running, &files, address, Some(&token(false))).contains("t0ken"));
     }
 }
