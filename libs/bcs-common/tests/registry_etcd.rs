@@ -142,6 +142,20 @@ async fn tells_that_etcd_is_down_and_registers_once_it_is_up() {
 }
 
 #[tokio::test]
+async fn registers_soon_after_an_etcd_that_was_killed_is_back() {
+    let mut server = EtcdServer::started().await;
+    server.stop();
+    let shutdown = Shutdown::new();
+    let registration = registry(server.address(), &shutdown).register(storage("127.0.0.1"));
+    registration.first_result().await.unwrap_err();
+    server.start().await;
+    let up = Instant::now();
+    registered(&registration).await;
+    assert!(up.elapsed() < LOAD, "took {:?}", up.elapsed());
+    assert_eq!(server.keys().await.len(), 1);
+}
+
+#[tokio::test]
 async fn survives_a_restart_of_etcd() {
     let mut server = EtcdServer::started().await;
     let shutdown = Shutdown::new();
