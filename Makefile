@@ -1,6 +1,6 @@
 # make             builds the programs
 # make run         runs all services in one process on embedded stores, data under ./data
-# make bench       figures of the release build against their bars, see docs/PERFORMANCE.md
+# make bench       figures of the release build against their bars, see docs/PERFORMANCE.md; BENCHES=storage for one of them
 # make image-tree  what the images add to their base, one directory tree a program, under build/image
 # make package     the programs with their templates as tarballs, under build
 # make test        everything that must hold; starts its own ZooKeeper, etcd, MariaDB, RabbitMQ and MongoDB
@@ -15,8 +15,9 @@ build:
 run:
 	cargo run --release --locked -p bcs -- server --data-dir data
 
+BENCHES = storage user_manager cluster_manager api check
 bench: test-deps build
-	cargo bench --locked -p bcs-integration-tests --bench storage
+	cargo bench --locked -p bcs-integration-tests $(BENCHES:%=--bench %)
 
 image-tree: build
 	for program in $(PROGRAMS); do scripts/image-tree.sh $$program target/release build/image/$$program || exit 1; done
