@@ -69,6 +69,19 @@ impl MariaDb {
         run("mariadb client", client, dir.path()).await
     }
 
+    /// Everything that tells two schemas apart: the columns and the keys of all tables of a database.
+    pub async fn schema(&self, database: &str) -> String {
+        let columns = format!(
+            "SELECT table_name, ordinal_position, column_name, column_type, is_nullable, column_default, extra, column_key \
+             FROM information_schema.columns WHERE table_schema = '{database}' ORDER BY table_name, ordinal_position"
+        );
+        let keys = format!(
+            "SELECT table_name, index_name, column_name, non_unique FROM information_schema.statistics \
+             WHERE table_schema = '{database}' ORDER BY table_name, index_name, seq_in_index"
+        );
+        self.query(&columns).await + &self.query(&keys).await
+    }
+
     /// The process, to stop, freeze and start it again. Its data stays.
     pub fn daemon(&mut self) -> &mut Daemon {
         &mut self.daemon

@@ -65,19 +65,6 @@ INSERT INTO register_tokens VALUES (1, 'bcs-bcs-k8s-1-AbCdEfGh', 'RegisterTokenO
 INSERT INTO tke_cidrs VALUES (1, 'v', '10.0.0.0/24', 256, 'available', '', '2021-06-02 10:00:00', '2021-06-02 10:00:00');
 ";
 
-/// Everything that tells two schemas apart.
-async fn schema(mariadb: &MariaDb, database: &str) -> String {
-    let columns = format!(
-        "SELECT table_name, ordinal_position, column_name, column_type, is_nullable, column_default, extra, column_key \
-         FROM information_schema.columns WHERE table_schema = '{database}' ORDER BY table_name, ordinal_position"
-    );
-    let keys = format!(
-        "SELECT table_name, index_name, column_name, non_unique FROM information_schema.statistics \
-         WHERE table_schema = '{database}' ORDER BY table_name, index_name, seq_in_index"
-    );
-    mariadb.query(&columns).await + &mariadb.query(&keys).await
-}
-
 #[tokio::test]
 async fn the_schema_is_that_of_the_original() {
     let mariadb = MariaDb::start().await;
@@ -85,9 +72,9 @@ async fn the_schema_is_that_of_the_original() {
     mariadb.create_database("theirs").await;
     mariadb.query(&format!("USE theirs; {ORIGINAL}")).await;
     let mut service = start(&config(&dsn)).await;
-    let ours = schema(&mariadb, "ours").await;
+    let ours = mariadb.schema("ours").await;
     assert!(ours.lines().count() > 80, "{ours}");
-    assert_eq!(ours, schema(&mariadb, "theirs").await);
+    assert_eq!(ours, mariadb.schema("theirs").await);
     let users =
         mariadb.query("SELECT u.id, name, is_super_user, type, value FROM ours.users u, ours.user_tokens").await;
     assert_eq!(users, format!("1\tadmin\t1\t1\t{ADMIN}\n"));
@@ -95,7 +82,7 @@ async fn the_schema_is_that_of_the_original() {
     // A key that is missing is made, as the original does.
     mariadb.query("USE ours; DROP INDEX idx_source_cluster_project ON bcs_cluster_infos").await;
     service.daemon().start_again().await;
-    assert_eq!(ours, schema(&mariadb, "ours").await);
+    assert_eq!(ours, mariadb.schema("ours").await);
 }
 
 #[tokio::test]
@@ -109,9 +96,9 @@ async fn a_database_of_the_original_is_used_as_it_is() {
             ROWS.replace("INSERT INTO users VALUES", "INSERT INTO users (id, name, is_super_user, created_at) VALUES")
         ))
         .await;
-    let before = schema(&mariadb, "bke").await;
+    let before = mariadb.schema("bke").await;
     let service = start(&config(&dsn)).await;
-    assert_eq!(schema(&mariadb, "bke").await, before);
+    assert_eq!(mariadb.schema("bke").await, before);
 
     let admin = Api::admin(&service);
     let old = admin.data(Method::GET, "/users/OLD", &Value::Null).await;

@@ -42,19 +42,6 @@ CREATE TABLE bcs_ws_cluster_credentials (id int unsigned AUTO_INCREMENT, server_
   user_token varchar(2048), created_at datetime NULL, updated_at datetime NULL, PRIMARY KEY (id));
 ";
 
-/// Everything that tells two schemas apart.
-async fn schema(mariadb: &MariaDb, database: &str) -> String {
-    let columns = format!(
-        "SELECT table_name, ordinal_position, column_name, column_type, is_nullable, column_default, extra, column_key \
-         FROM information_schema.columns WHERE table_schema = '{database}' ORDER BY table_name, ordinal_position"
-    );
-    let keys = format!(
-        "SELECT table_name, index_name, column_name, non_unique FROM information_schema.statistics \
-         WHERE table_schema = '{database}' ORDER BY table_name, index_name, seq_in_index"
-    );
-    mariadb.query(&columns).await + &mariadb.query(&keys).await
-}
-
 #[tokio::test]
 async fn the_schema_is_that_of_the_original() {
     let mariadb = MariaDb::start().await;
@@ -62,16 +49,16 @@ async fn the_schema_is_that_of_the_original() {
     mariadb.create_database("theirs").await;
     mariadb.query(&format!("USE theirs; {ORIGINAL}")).await;
     let mut service = start(&config(&dsn)).await;
-    let ours = schema(&mariadb, "ours").await;
+    let ours = mariadb.schema("ours").await;
     assert!(ours.lines().count() > 60);
-    assert_eq!(ours, schema(&mariadb, "theirs").await);
+    assert_eq!(ours, mariadb.schema("theirs").await);
     let roles = mariadb.query("SELECT id, name, actions FROM ours.bcs_roles ORDER BY id").await;
     assert_eq!(roles, "1\tmanager\tGET,POST,PUT,PATCH,DELETE\n2\tviewer\tGET\n");
     let users = mariadb.query("SELECT id, name, user_type, user_token FROM ours.bcs_users").await;
     assert_eq!(users, format!("1\tadmin\t1\t{ADMIN}\n"));
     service.stop().await;
     service.daemon().start_again().await;
-    assert_eq!(ours, schema(&mariadb, "ours").await);
+    assert_eq!(ours, mariadb.schema("ours").await);
 }
 
 #[tokio::test]
@@ -90,10 +77,10 @@ async fn a_database_of_the_original_is_used_as_it_is() {
              CREATE TABLE users (id int)",
         )
         .await;
-    let before = schema(&mariadb, "bcs").await;
+    let before = mariadb.schema("bcs").await;
     let service = start(&config(&dsn)).await;
     let admin = Api::admin(&service);
-    assert_eq!(schema(&mariadb, "bcs").await, before);
+    assert_eq!(mariadb.schema("bcs").await, before);
 
     let old = admin.data(Method::GET, "/users/plain/old", &Value::Null).await;
     let want = json!({"id": 1, "name": "old", "user_type": 3, "user_token": "OldTokenOfGo",
