@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bcs_common::errors::chain;
 use bcs_common::http::envelope::Program;
-use bcs_common::http::server::{Listener, ServerOptions, serve};
+use bcs_common::http::server::{Listener, ServerOptions, host_port, serve};
 use bcs_common::metrics::{Health, MetricServer};
 use bcs_common::registry::zookeeper::{ZooKeeper, ZooKeeperError, ZooKeeperOptions};
 use bcs_common::registry::{Registration, Registry, ServiceRegistration};
@@ -290,9 +290,7 @@ async fn bind(
     port: u16,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> Result<Listener, StartError> {
-    // An IPv6 address may come with or without its brackets.
-    let bare = address.trim_start_matches('[').trim_end_matches(']');
-    let address = if bare.contains(':') { format!("[{bare}]:{port}") } else { format!("{bare}:{port}") };
+    let address = host_port(address, port);
     Listener::bind(&address, tls).await.map_err(|source| StartError::Listen { what, address, source })
 }
 

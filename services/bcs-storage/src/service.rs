@@ -10,7 +10,7 @@ use bcs_common::http::envelope::Program;
 use bcs_common::http::openapi;
 use bcs_common::http::request_id::Origin;
 use bcs_common::http::router::RouterService;
-use bcs_common::http::server::{Listener, ServerOptions, serve};
+use bcs_common::http::server::{Listener, ServerOptions, host_port, serve};
 use bcs_common::metrics::{Health, MetricServer};
 use bcs_common::registry::{Registration, Registry};
 use bcs_common::shutdown::Shutdown;
@@ -140,9 +140,7 @@ async fn bind(options: &Options) -> Result<Listener, StartError> {
 }
 
 async fn listen(address: &str, port: u16, tls: Option<Arc<rustls::ServerConfig>>) -> Result<Listener, StartError> {
-    // An IPv6 address may come with or without its brackets.
-    let bare = address.trim_start_matches('[').trim_end_matches(']');
-    let address = if bare.contains(':') { format!("[{bare}]:{port}") } else { format!("{bare}:{port}") };
+    let address = host_port(address, port);
     Listener::bind(&address, tls).await.map_err(|source| StartError::Listen { address, source })
 }
 

@@ -29,6 +29,20 @@ use crate::shutdown::Shutdown;
 /// the room that Go adds on top.
 pub(crate) const MAX_HEAD: usize = (1 << 20) + 4096;
 
+/// The address to bind: an IPv6 address may come with or without its brackets.
+///
+/// ```
+/// use bcs_common::http::server::host_port;
+///
+/// assert_eq!(host_port("127.0.0.1", 80), "127.0.0.1:80");
+/// assert_eq!(host_port("::1", 80), "[::1]:80");
+/// assert_eq!(host_port("[::1]", 80), "[::1]:80");
+/// ```
+pub fn host_port(address: &str, port: u16) -> String {
+    let bare = address.trim_start_matches('[').trim_end_matches(']');
+    if bare.contains(':') { format!("[{bare}]:{port}") } else { format!("{bare}:{port}") }
+}
+
 /// A bound socket, plain or TLS.
 pub struct Listener {
     socket: TcpListener,
