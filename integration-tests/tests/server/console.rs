@@ -2,7 +2,9 @@
 
 use bcs_integration_tests::browser::Browser;
 use bcs_integration_tests::http::Client;
+use bcs_integration_tests::kube::Kube;
 use bcs_integration_tests::storage::pod;
+use bcs_integration_tests::tunnel_agent::{Agent, AgentOptions};
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -115,6 +117,50 @@ async fn people_sign_in_and_see_changes_as_they_happen() {
     let [stdout, stderr] = server.service.daemon().process().output();
     assert_eq!(stdout.matches(&server.token).count(), 1, "once, at the first start");
     assert!(!stderr.contains(&server.token));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clusters_are_shown_with_the_agents_that_are_connected() {
+    let server = Server::start().await;
+    let manager = format!("127.0.0.1:{}", server.service.port("cluster-manager"));
+    let client = Client::new(&format!("http://{manager}"));
+    let cluster = json!({"clusterName": "<b>first</b>", "provider": "local", "region": "r1", "projectID": "p1",
+        "businessID": "100", "environment": "prod", "engineType": "k8s", "isExclusive": true, "clusterType": "single"});
+    for id in ["BCS-K8S-00001", "BCS-K8S-00002"] {
+        let made = client.post(&format!("/clustermanager/v1/cluster/{id}"), &cluster).await.unwrap().json();
+        assert_eq!(made["code"], "0", "{made}");
+    }
+    let mut browser = Browser::start();
+    browser.open(&server.service.url());
+    browser.until("document.activeElement?.name === 'token'");
+    browser.insert(&server.token);
+    browser.press("Enter");
+    browser.until(&says("bcs-user-manager"));
+    browser.press("2");
+    browser.until(&says("BCS-K8S-00002"));
+    browser.until(&says("<b>first</b>"));
+    browser.until(&says("No agent is connected."));
+
+    // The page follows by itself: who comes, what it moves, who goes.
+    let kube = Kube::start().await;
+    let agent =
+        Agent::start(AgentOptions { token: "t".into(), ..AgentOptions::new(&*manager, "BCS-K8S-00001", kube.url()) });
+    let agent = agent.await.unwrap();
+    let read = client.get("/clustermanager/clusters/BCS-K8S-00001/size/3000000").await.unwrap();
+    assert_eq!(read.body.len(), 3_000_000);
+    // A bit more than the 2.9 MiB of the body; the round trip is measured after the agent's first ping.
+    browser.until("document.querySelectorAll('.good').length === 1");
+    browser.until(r"/bcs-cluster-manager\t.*\t[\d.]+ ms\t1\t[\d.]+ (B|KiB)\t2\.9 MiB/.test(document.body.innerText)");
+    picture(&mut browser, "clusters");
+    agent.stop().await;
+    browser.until(&says("No agent is connected."));
+    assert_eq!(browser.evaluate("document.querySelectorAll('td b').length"), 0);
+    browser.evaluate(
+        "{ const s = document.querySelector('header select'); s.value = 'zh'; s.dispatchEvent(new Event('change')); }",
+    );
+    browser.until(&says("没有已连接的代理。"));
+    picture(&mut browser, "clusters-zh");
+    assert_eq!(browser.take_errors(), Vec::<String>::new());
 }
 
 #[tokio::test]

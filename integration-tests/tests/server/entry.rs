@@ -14,7 +14,8 @@ use crate::server::Server;
 
 const SOON: Duration = Duration::from_secs(20);
 const POD: &str = "/bcsapi/v4/storage/k8s/dynamic/namespace_resources/clusters/BCS-K8S-1/namespaces/ns/Pod/p";
-const EVERYTHING: [&str; 3] = ["/console/overview", POD, "/bcsapi/v4/usermanager/v1/users/admin/admin"];
+const EVERYTHING: [&str; 4] =
+    ["/console/overview", "/console/clusters", POD, "/bcsapi/v4/usermanager/v1/users/admin/admin"];
 
 #[tokio::test]
 async fn only_who_is_allowed_passes() {

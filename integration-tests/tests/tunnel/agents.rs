@@ -1,13 +1,13 @@
 //! Agents: how they come in, what ends their sessions, and many of them.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bcs_integration_tests::chaos::ChaosProxy;
 use bcs_integration_tests::kube::Kube;
 use bcs_integration_tests::process::{Process, command};
 use bcs_integration_tests::tunnel_agent::{Agent, AgentOptions};
-use bcs_integration_tests::wait::eventually;
+use bcs_integration_tests::wait::{eventually, eventually_some};
 use bcs_integration_tests::workdir::{WorkDir, repository};
 use bcs_tunnel::SessionError;
 use bcs_tunnel::websocket::connect::ConnectError;
@@ -55,6 +55,40 @@ async fn an_agent_comes_and_goes() {
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_agents_do_is_known() {
+    let (service, kube) = (Service::start().await, Kube::start().await);
+    let before = SystemTime::now();
+    let agents = ["c2", "c1"].map(|cluster| Agent::start(AgentOptions::new(service.authority(), cluster, kube.url())));
+    let [first, second] = agents;
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    let answer = service.client().get(&Service::path("c1", "/size/100000")).await.unwrap();
+    assert_eq!(answer.body.len(), 100_000);
+    // They are asked back with their first ping.
+    let sessions = eventually_some("the round trips are known", SOON, async || {
+        let sessions = service.tunnels.agent_sessions();
+        sessions.iter().all(|session| session.round_trip.is_some()).then_some(sessions)
+    })
+    .await;
+    let [used, idle] = &*sessions else { panic!("{sessions:?}") };
+    assert_eq!((&*used.key, &*idle.key), ("c1", "c2"));
+    assert!((100_000..102_000).contains(&used.received) && used.transmitted > 100, "{used:?}");
+    assert_eq!((used.connections, idle.connections, idle.received, idle.transmitted), (1, 0, 0, 0));
+    for session in &sessions {
+        assert!(session.since >= before && session.since <= SystemTime::now());
+        let round_trip = session.round_trip.unwrap();
+        assert!(round_trip > Duration::ZERO && round_trip < SOON);
+    }
+    let report: serde_json::Value = serde_json::from_slice(&service.tunnels.report()).unwrap();
+    let since = used.since.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    assert_eq!((&report[0]["key"], &report[0]["since"]), (&"c1".into(), &since.into()));
+    assert!(report[0]["round_trip_ms"].as_f64().unwrap() < 20_000.0);
+    first.stop().await;
+    second.stop().await;
+    eventually("nobody is left", SOON, async || service.tunnels.agent_sessions().is_empty()).await;
     service.stop().await;
 }
 

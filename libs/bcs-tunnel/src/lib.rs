@@ -24,7 +24,7 @@ pub mod websocket;
 
 pub use self::metrics::Metrics;
 pub use self::server::peers::Peer;
-pub use self::server::{Admission, Agents, NoSession, Refusal, TunnelOptions, TunnelServer};
+pub use self::server::{Admission, AgentSession, Agents, NoSession, Refusal, TunnelOptions, TunnelServer};
 pub use self::session::stream::TunnelStream;
 pub use self::session::{DIAL_DEADLINE, Opening, SessionError};
 

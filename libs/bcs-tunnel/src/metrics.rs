@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
@@ -81,6 +82,7 @@ impl Metrics {
             key: key.into(),
             transmit: self.0.transmit.with_label_values(&[key]),
             receive: self.0.receive.with_label_values(&[key]),
+            traffic: Arc::default(),
             all: self.clone(),
         }
     }
@@ -103,18 +105,27 @@ fn flag(value: bool) -> &'static str {
     if value { "true" } else { "false" }
 }
 
+/// Bytes of one session: the metrics are those of all sessions of a key.
+#[derive(Default)]
+struct Traffic {
+    transmitted: AtomicU64,
+    received: AtomicU64,
+}
+
 /// The metrics of one session.
 #[derive(Clone)]
 pub(crate) struct SessionMetrics {
     key: Arc<str>,
     transmit: IntCounter,
     receive: IntCounter,
+    traffic: Arc<Traffic>,
     all: Metrics,
 }
 
 impl SessionMetrics {
     pub fn transmitted(&self, bytes: usize) {
         self.transmit.inc_by(number(bytes));
+        self.traffic.transmitted.fetch_add(number(bytes), Ordering::Relaxed);
     }
 
     pub fn not_transmitted(&self, bytes: usize) {
@@ -125,6 +136,13 @@ impl SessionMetrics {
 
     pub fn received(&self, bytes: usize) {
         self.receive.inc_by(number(bytes));
+        self.traffic.received.fetch_add(number(bytes), Ordering::Relaxed);
+    }
+
+    /// Bytes of this session so far: transmitted, received.
+    pub fn bytes(&self) -> (u64, u64) {
+        let Traffic { transmitted, received } = &*self.traffic;
+        (transmitted.load(Ordering::Relaxed), received.load(Ordering::Relaxed))
     }
 
     pub fn connection_added(&self, network: &str, address: &str) {

@@ -140,9 +140,10 @@ pub async fn start(options: &Options, beside: &Beside, shutdown: &Shutdown) -> R
     let zookeeper = zookeeper(options, &health, shutdown)?;
     let parts = Assembly { options, beside, shutdown, registry: &registry, store, here: &here };
     let gateway = Gateway(Arc::new(parts.make(zookeeper.as_ref())?));
+    let tunnels = gateway.0.tunnels.clone();
     let [address, insecure_address] =
         [secure, insecure].map(|listener| listener.map(|listener| serve_on(listener, gateway.clone(), shutdown)));
-    let metric_address = start_metrics(options, registry, &health, shutdown).await?;
+    let metric_address = start_metrics(options, registry, &health, tunnels, shutdown).await?;
     let registration = zookeeper.map(|zookeeper| zookeeper.register(here));
     Ok(Running { address, insecure_address, metric_address, _registration: registration })
 }
@@ -307,10 +308,12 @@ async fn start_metrics(
     options: &Options,
     metrics: prometheus::Registry,
     health: &Health,
+    tunnels: TunnelServer,
     shutdown: &Shutdown,
 ) -> Result<Option<SocketAddr>, StartError> {
     // The original has nothing but the metrics here.
     let server = MetricServer::new(metrics, health.clone(), version::text(), logs::set_level)?.without_healthz();
+    let server = server.report("/tunnels", move || tunnels.report());
     match bind("metric", &options.service.address, options.metric.metric_port, None).await {
         Ok(listener) => {
             let address = listener.local_addr();

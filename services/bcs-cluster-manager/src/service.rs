@@ -127,7 +127,7 @@ pub async fn start(
         let limits = ServerOptions { program: Program::new("bcs-cluster-manager"), ..ServerOptions::default() };
         shutdown.spawn("server", serve(listener, Front(Arc::clone(&app)), limits, shutdown.clone()));
     }
-    let metric_address = start_metrics(options, prometheus, &health, shutdown).await?;
+    let metric_address = start_metrics(options, prometheus, &health, &tunnels, shutdown).await?;
     let metric_port = metric_address.map_or(options.metric_port, |address| address.port());
     let this = registration::this(&address, grpc_address, http_address, metric_port);
     if let Some(etcd) = &etcd {
@@ -161,9 +161,12 @@ async fn start_metrics(
     options: &Options,
     metrics: prometheus::Registry,
     health: &Health,
+    tunnels: &TunnelServer,
     shutdown: &Shutdown,
 ) -> Result<Option<SocketAddr>, StartError> {
+    let tunnels = tunnels.clone();
     let server = MetricServer::new(metrics, health.clone(), version::text(), logs::set_level)?;
+    let server = server.report("/tunnels", move || tunnels.report());
     match bind("metric", options, options.metric_port, None).await {
         Ok(listener) => {
             let address = listener.local_addr();

@@ -56,6 +56,12 @@ function moment(text) {
   return text && !Number.isNaN(time.getTime()) ? time.toLocaleString(currentLanguage()) : String(text ?? "");
 }
 
+function bytes(count) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const power = count < 1024 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(count) / 10));
+  return `${(count / 1024 ** power).toFixed(power ? 1 : 0)} ${units[power]}`;
+}
+
 // ---- requests ----
 
 const session = {
@@ -216,15 +222,38 @@ async function servicesPage(_, signal) {
 }
 
 async function clustersPage(_, signal) {
-  main.append(...head("Clusters", "The clusters that are registered, and how they are reached."));
-  const credentials = await data(`${USERS}/clusters/credentials`, { signal });
-  const known = Object.entries(credentials ?? {}).map(([id, credential]) => {
-    // The credential itself is nobody's business here.
-    const { user_token: _token, ...shown } = credential;
-    return jsonRow([h("td", {}, h("a", { href: `#resources?${new URLSearchParams({ cluster: id, kind: "Pod" })}`, click: (event) => event.stopPropagation() }, id)),
-      shown.cluster_domain, h("td", { class: "mono break" }, shown.server_addresses)], id, shown);
-  });
-  main.append(table([t("Cluster"), t("Domain"), t("Addresses")], known));
+  const body = h("div", {});
+  main.append(...head("Clusters", "The clusters that are registered, and how they are reached."), body);
+  const resources = (id) => h("td", {}, h("a", { href: `#resources?${new URLSearchParams({ cluster: id, kind: "Pod" })}`, click: (event) => event.stopPropagation() }, id));
+  for (;;) {
+    const response = await call("/console/clusters", { signal });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(answer.message || `HTTP ${response.status}`);
+    const credentials = (await data(`${USERS}/clusters/credentials`, { signal })) ?? {};
+    const connected = new Set(answer.tunnels.map(({ key }) => key));
+    const clusters = answer.clusters.map((cluster) => jsonRow([resources(cluster.clusterID), cluster.clusterName, cluster.engineType,
+      cluster.provider, cluster.region, cluster.environment,
+      connected.has(cluster.clusterID) ? h("span", { class: "good" }, t("connected")) : h("span", { class: "dim" }, "–")], cluster.clusterID, cluster));
+    const tunnels = answer.tunnels.map((tunnel) => jsonRow([resources(tunnel.key), tunnel.service, moment(tunnel.since * 1000),
+      tunnel.round_trip_ms === null ? "–" : `${tunnel.round_trip_ms.toFixed(1)} ms`, tunnel.connections,
+      bytes(tunnel.transmitted_bytes), bytes(tunnel.received_bytes)], tunnel.key, tunnel));
+    const known = Object.entries(credentials).map(([id, credential]) => {
+      // The credential itself is nobody's business here.
+      const { user_token: _token, ...shown } = credential;
+      return jsonRow([resources(id), shown.cluster_domain, h("td", { class: "mono break" }, shown.server_addresses)], id, shown);
+    });
+    if (signal.aborted) return;
+    const focused = [...body.querySelectorAll("tr[tabindex]")].indexOf(document.activeElement);
+    body.replaceChildren(
+      table([t("Cluster"), t("Name"), t("Engine"), t("Provider"), t("Region"), t("Environment"), t("Tunnel")], clusters),
+      h("h3", {}, t("Tunnels")),
+      table([t("Cluster"), t("Service"), t("Connected since"), t("Round trip"), t("Connections"), t("Sent"), t("Received")], tunnels,
+        t("No agent is connected.")),
+      h("h3", {}, t("Credentials")),
+      table([t("Cluster"), t("Domain"), t("Addresses")], known));
+    if (focused >= 0) body.querySelectorAll("tr[tabindex]")[focused]?.focus();
+    await pause(REFRESH, signal);
+  }
 }
 
 /** The objects of a cluster and kind by their names, followed for as long as the page is shown. */

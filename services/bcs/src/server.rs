@@ -126,7 +126,8 @@ async fn serve(
         (Some(user_manager), Some(admin)) => {
             let services = services.clone();
             let admin_token = admin.token.clone();
-            let backends = Backends { storage: storage.address, user_manager, admin_token, services };
+            let (storage, cluster_manager) = (storage.address, cluster_manager.http_address);
+            let backends = Backends { storage, user_manager, cluster_manager, admin_token, services };
             Some(start_console(args, backends, shutdown).await?)
         }
         _ => None,

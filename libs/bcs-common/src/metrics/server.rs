@@ -1,4 +1,5 @@
-//! `/metrics`, `/healthz`, `/readyz`, `/version`, `/openapi.json` and `PUT /log-level` on a listener of their own.
+//! `/metrics`, `/healthz`, `/readyz`, `/version`, `/openapi.json`, `PUT /log-level` and what a service adds, on a listener
+//! of their own.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -28,8 +29,12 @@ const MAX_BODY: usize = 64;
 pub struct MetricServer {
     inner: Arc<Inner>,
     openapi: Option<Bytes>,
+    report: Option<(&'static str, Report)>,
     has_healthz: bool,
 }
+
+/// Makes a JSON document.
+type Report = Arc<dyn Fn() -> Vec<u8> + Send + Sync>;
 
 struct Inner {
     registry: Registry,
@@ -67,13 +72,20 @@ impl MetricServer {
         let set_log_level = Box::new(set_log_level);
         let version = version.into();
         let inner = Inner { registry, health, version, set_log_level, scrapes, scrapes_in_flight };
-        Ok(Self { inner: Arc::new(inner), openapi: None, has_healthz: true })
+        Ok(Self { inner: Arc::new(inner), openapi: None, report: None, has_healthz: true })
     }
 
     /// Serves this document (see [`openapi`](crate::http::openapi)) at `/openapi.json`.
     #[must_use]
     pub fn openapi(mut self, document: String) -> Self {
         self.openapi = Some(document.into());
+        self
+    }
+
+    /// Serves the JSON that `report` makes at a path of the service's own.
+    #[must_use]
+    pub fn report(mut self, path: &'static str, report: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Self {
+        self.report = Some((path, Arc::new(report)));
         self
     }
 
@@ -106,6 +118,10 @@ impl MetricServer {
             (_, "/version") => text(StatusCode::OK, self.inner.version.clone()),
             (_, "/openapi.json") => self.openapi.clone().map_or_else(page_not_found, json_response),
             (&Method::PUT, "/log-level") => self.inner.change_log_level(request).await,
+            (&Method::GET, path) => match &self.report {
+                Some((own, report)) if path == *own => json_response(report()),
+                _ => page_not_found(),
+            },
             _ => page_not_found(),
         }
     }

@@ -5,6 +5,7 @@ mod sessions;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bcs_common::errors::chain;
@@ -18,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use prometheus::Registry;
 use rustls::ClientConfig;
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 use tracing::{debug, info};
 
@@ -115,6 +117,35 @@ impl Refusal {
     }
 }
 
+/// An agent that is connected to this instance, also as JSON: the time in Unix seconds, the round trip in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AgentSession {
+    /// The client key of its session.
+    pub key: String,
+    /// When it came.
+    #[serde(serialize_with = "unix_seconds")]
+    pub since: SystemTime,
+    /// How long the last ping took to the agent and back; None: it has not answered one yet.
+    #[serde(rename = "round_trip_ms", serialize_with = "milliseconds")]
+    pub round_trip: Option<Duration>,
+    /// Connections that are open through it.
+    pub connections: usize,
+    /// Bytes of messages to the agent.
+    #[serde(rename = "transmitted_bytes")]
+    pub transmitted: u64,
+    /// Bytes of messages from the agent.
+    #[serde(rename = "received_bytes")]
+    pub received: u64,
+}
+
+fn unix_seconds<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}
+
+fn milliseconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_secs_f64() * 1000.0).serialize(serializer)
+}
+
 /// No agent serves the key, neither here nor at a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("failed to find Session for client {key}")]
@@ -205,6 +236,17 @@ impl TunnelServer {
     /// Whether any agent is connected, here or at a peer. Without one there is nothing to look up.
     pub fn has_sessions(&self) -> bool {
         self.inner.sessions.lock().has_any()
+    }
+
+    /// The sessions of agents at this instance, by key, the oldest of each first.
+    pub fn agent_sessions(&self) -> Vec<AgentSession> {
+        self.inner.sessions.lock().agents()
+    }
+
+    /// [`Self::agent_sessions`] as JSON.
+    pub fn report(&self) -> Vec<u8> {
+        // Texts and numbers: there is nothing that could fail.
+        serde_json::to_vec(&self.agent_sessions()).unwrap_or_default()
     }
 
     /// Opens a connection to an address as the agent of `key` sees it; `network` is mostly `tcp`. It returns at once,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::AgentSession;
 use crate::frame::Kind;
 use crate::session::Session;
 
@@ -78,6 +79,13 @@ impl Sessions {
         !self.agents.is_empty() || !self.peers.is_empty()
     }
 
+    /// What there is to tell about the agents, by key, the oldest of each first.
+    pub fn agents(&self) -> Vec<AgentSession> {
+        let mut agents: Vec<_> = self.agents.values().flatten().map(|session| tell(session)).collect();
+        agents.sort_by(|a, b| (&a.key, a.since).cmp(&(&b.key, b.since)));
+        agents
+    }
+
     /// The oldest session of an agent.
     pub fn agent(&self, key: &str) -> Option<Arc<Session>> {
         self.agents.get(key).and_then(|sessions| sessions.first()).cloned()
@@ -86,5 +94,17 @@ impl Sessions {
     /// A peer that announced the key.
     pub fn peer_for(&self, key: &str) -> Option<Arc<Session>> {
         self.peers.values().flatten().find(|peer| peer.reaches(key)).cloned()
+    }
+}
+
+fn tell(session: &Session) -> AgentSession {
+    let (transmitted, received) = session.metrics.bytes();
+    AgentSession {
+        key: session.key.clone(),
+        since: session.since,
+        round_trip: session.round_trip(),
+        connections: session.connections(),
+        transmitted,
+        received,
     }
 }

@@ -159,6 +159,11 @@ impl Core {
         self.encoder.encode(&mut self.out, opcode, &[], &[]);
     }
 
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.connections.values().filter(|connection| connection.end.is_none()).count()
+    }
+
     /// Announces a session, or takes the announcement back.
     pub fn announce(&mut self, kind: Kind, key: &str, session_key: i64) {
         if !self.ended {

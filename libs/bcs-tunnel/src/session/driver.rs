@@ -72,6 +72,8 @@ struct Driver<I> {
     /// When the last ping or pong arrived.
     heard: Instant,
     next_ping: Instant,
+    /// When the ping was sent that is not answered yet.
+    pinged: Option<Instant>,
     tick: Pin<Box<Sleep>>,
 }
 
@@ -91,6 +93,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             sent: now,
             heard: now,
             next_ping: now + PING,
+            pinged: None,
             tick: Box::pin(sleep(PING)),
         }
     }
@@ -191,9 +194,18 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 Event::Text(_) => return Err(SessionError::TextMessage),
                 Event::Ping => {
                     self.session.core.lock().control(Opcode::Pong);
+                    // Only the dialling side pings by itself. Asked back, it tells how far away it is.
+                    if self.role == Role::Server {
+                        self.ping(now);
+                    }
                     self.heard(now);
                 }
-                Event::Pong => self.heard(now),
+                Event::Pong => {
+                    if let Some(pinged) = self.pinged.take() {
+                        *self.session.round_trip.lock() = Some(now.duration_since(pinged));
+                    }
+                    self.heard(now);
+                }
                 Event::Close => return Err(SessionError::Closed),
             }
         }
@@ -210,6 +222,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
         }
         pressure
+    }
+
+    /// One at a time on the accepting side: a far end that pings without end gets no more than its answers. The dialling
+    /// side keeps to its period, which keeps the session alive.
+    fn ping(&mut self, now: Instant) {
+        if self.role == Role::Server && self.pinged.is_some() {
+            return;
+        }
+        self.session.core.lock().control(Opcode::Ping);
+        self.pinged.get_or_insert(now);
     }
 
     fn heard(&mut self, now: Instant) {
@@ -230,7 +252,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             return Err(SessionError::WriteTimeout);
         }
         if self.role == Role::Client && now >= self.next_ping {
-            self.session.core.lock().control(Opcode::Ping);
+            self.ping(now);
             self.next_ping = now + PING;
         }
         let mut next = (now + PING).min(self.heard + SILENCE);

@@ -8,7 +8,7 @@ pub(crate) mod stream;
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -87,13 +87,25 @@ pub(crate) struct Session {
     /// The random number that tells sessions of the same key apart.
     pub session_key: i64,
     pub metrics: SessionMetrics,
+    /// When it began.
+    pub since: SystemTime,
     core: Mutex<Core>,
     driver: AtomicWaker,
+    /// Of the last ping; None: there was none.
+    round_trip: Mutex<Option<Duration>>,
 }
 
 impl Session {
     pub fn new(key: &str, session_key: i64, core: Core, metrics: SessionMetrics) -> Arc<Self> {
-        Arc::new(Self { key: key.to_owned(), session_key, metrics, core: Mutex::new(core), driver: AtomicWaker::new() })
+        Arc::new(Self {
+            key: key.to_owned(),
+            session_key,
+            metrics,
+            since: SystemTime::now(),
+            core: Mutex::new(core),
+            driver: AtomicWaker::new(),
+            round_trip: Mutex::new(None),
+        })
     }
 
     /// Opens a connection through the tunnel. None: the session has ended.
@@ -112,6 +124,16 @@ impl Session {
     /// Whether the far end announced a session of `key`.
     pub fn reaches(&self, key: &str) -> bool {
         self.core.lock().reaches(key)
+    }
+
+    /// How long the last ping took there and back; None: no answer yet.
+    pub fn round_trip(&self) -> Option<Duration> {
+        *self.round_trip.lock()
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.core.lock().connections()
     }
 
     /// Ends all connections. Later ones are refused.

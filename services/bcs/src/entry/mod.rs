@@ -8,10 +8,12 @@
 //! /console/overview          what runs here
 //! /console/openapi/<name>    the routes of a service
 //! /console/permissions       what a user may do
+//! /console/clusters          the clusters of bcs-cluster-manager, the tunnels of all services
 //! ```
 
 mod access;
 mod assets;
+mod clusters;
 mod forward;
 mod overview;
 
@@ -38,6 +40,8 @@ pub struct Backends {
     pub storage: SocketAddr,
     /// bcs-user-manager.
     pub user_manager: SocketAddr,
+    /// bcs-cluster-manager.
+    pub cluster_manager: SocketAddr,
     /// A token of an admin, to ask bcs-user-manager about others.
     pub admin_token: String,
     /// All services, for the overview.
@@ -103,6 +107,10 @@ impl Inner {
         match path {
             "/console/overview" => match self.access.check_admin(request.headers()).await {
                 Ok(()) => overview::answer(&self.client, &self.inspector, &self.backends.services).await,
+                Err(refusal) => *refusal,
+            },
+            "/console/clusters" => match self.access.check_admin(request.headers()).await {
+                Ok(()) => clusters::answer(&self.client, self.backends.cluster_manager, &self.backends.services).await,
                 Err(refusal) => *refusal,
             },
             "/console/permissions" => {
