@@ -12,4 +12,5 @@ mod agents;
 mod peers;
 mod proxy;
 mod service;
+mod silent;
 mod stalled;

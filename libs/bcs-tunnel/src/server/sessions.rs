@@ -80,15 +80,15 @@ impl Sessions {
     }
 
     /// What there is to tell about the agents, by key, the oldest of each first.
-    pub fn agents(&self) -> Vec<AgentSession> {
+    pub fn all_agents(&self) -> Vec<AgentSession> {
         let mut agents: Vec<_> = self.agents.values().flatten().map(|session| tell(session)).collect();
         agents.sort_by(|a, b| (&a.key, a.since).cmp(&(&b.key, b.since)));
         agents
     }
 
-    /// The oldest session of an agent.
-    pub fn agent(&self, key: &str) -> Option<Arc<Session>> {
-        self.agents.get(key).and_then(|sessions| sessions.first()).cloned()
+    /// The sessions of a key, the oldest first.
+    pub fn agents(&self, key: &str) -> impl Iterator<Item = &Arc<Session>> {
+        self.agents.get(key).into_iter().flatten()
     }
 
     /// A peer that announced the key.
