@@ -8,6 +8,7 @@ use std::process::Command;
 use bcs_integration_tests::workdir::repository;
 
 use crate::chart_env::{Env, defaults};
+use crate::skipped;
 
 const SERVICES: [&str; 3] = ["bcs-storage", "bcs-user-manager", "bcs-cluster-manager"];
 
@@ -50,7 +51,7 @@ fn every_variable_of_the_containers_is_set() {
     }
 }
 
-/// Renders the chart with these settings; none where helm is not installed.
+/// Renders the chart with these settings; none where helm is not installed, which the output tells.
 fn rendered(settings: &[&str]) -> Option<String> {
     let mut helm = Command::new("helm");
     helm.args(["template", "bcs"]).arg(chart()).args(["--namespace", "bcs-system"]);
@@ -58,7 +59,10 @@ fn rendered(settings: &[&str]) -> Option<String> {
         helm.args(["--set", setting]);
     });
     let output = match helm.output() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            skipped("the chart is not rendered, for helm is not installed");
+            return None;
+        }
         output => output.unwrap(),
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -49,6 +49,23 @@ async fn check_loads_the_configuration_of_the_install_guide() {
     check.stop().await;
 }
 
+#[tokio::test]
+async fn api_loads_the_configuration_of_the_install_guide() {
+    let nobody = format!("127.0.0.1:{}", Port::claim().number());
+    // Neither v nor alsologtostderr; the harness adds the latter.
+    let config = json!({"edition": "ee", "insecure_address": "127.0.0.1", "bcs_zookeeper": nobody, "ca_file": "",
+        "server_cert_file": "", "server_key_file": "", "client_cert_file": "", "client_key_file": "",
+        "local_ip": "127.0.0.1", "pid_dir": "pid",
+        "bkiam_auth": {"auth": false, "bkiam_auth_host": "", "bkiam_auth_app_code": "", "bkiam_auth_app_secret": ""},
+        "bke": {"mysql_dsn": "", "bootstrap_users": [{"name": "admin", "is_super_user": true, "tokens": ["pd1kCEot9nkqG7lQgAEUUg=="]}],
+            "turn_on_rbac": false, "turn_on_auth": false, "turn_on_conf": false}});
+    let ports = ["insecure_port", "port", "metric_port", "mesos_webconsole_proxy_port"];
+    let mut api = ServiceSpec::new("bcs-api").ports(&ports).config(&config).start().await;
+    assert_eq!(api.client().get("/rest/users/admin").await.unwrap().status, 401);
+    assert!(api.dir().path().join("pid/bcs-api.pid").is_file());
+    api.stop().await;
+}
+
 /// The config of a service with its integers in quotes, which are accepted everywhere, and one of its switches.
 fn quoted(program: &str) -> (Value, &'static str) {
     match program {
@@ -79,7 +96,7 @@ async fn integers_may_be_quoted_and_switches_may_not() {
 
 #[tokio::test]
 async fn every_service_prints_version_and_help() {
-    for program in ["bcs-storage", "bcs-user-manager", "bcs-check"] {
+    for program in ["bcs-api", "bcs-storage", "bcs-user-manager", "bcs-cluster-manager", "bcs-check"] {
         let version = ServiceSpec::new(program).args(&["--version"]).output().await;
         let heads: Vec<_> = version.stdout.lines().map(|line| line.split(':').next().unwrap().trim()).collect();
         assert_eq!((version.code, heads.as_slice()), (Some(0), &["Version", "Tag", "BuildTime", "GitHash"][..]));

@@ -80,11 +80,13 @@ const BASE_LIBRARIES: [&str; 8] = [
 
 #[test]
 fn programs_need_nothing_but_the_c_library() {
-    let tree = Tree::new("bcs-storage");
-    let output = Command::new("ldd").arg(tree.home().join("bcs-storage")).output().unwrap();
-    for line in String::from_utf8(output.stdout).unwrap().lines() {
-        assert!(BASE_LIBRARIES.iter().any(|library| line.contains(library)), "{line}");
-        assert!(!line.contains("not found"), "{line}");
+    for program in SERVICES {
+        let tree = Tree::new(program);
+        let output = Command::new("ldd").arg(tree.home().join(program)).output().unwrap();
+        for line in String::from_utf8(output.stdout).unwrap().lines() {
+            assert!(BASE_LIBRARIES.iter().any(|library| line.contains(library)), "{program}: {line}");
+            assert!(!line.contains("not found"), "{program}: {line}");
+        }
     }
 }
 

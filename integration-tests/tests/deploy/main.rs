@@ -11,10 +11,19 @@
 
 mod chart_env;
 mod charts;
+mod checklist;
 mod configs;
+mod images;
 mod layout;
 mod listening;
 mod package;
 mod render;
 mod start;
+mod start_others;
+mod started;
 mod tree;
+
+/// Says what cannot be tested on this machine. Not by a macro: those are silent in a test that passes.
+fn skipped(what: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIPPED: {what}\n").as_bytes());
+}

@@ -1,4 +1,4 @@
-//! What the start script makes of the templates (D-10 to D-14, D-20).
+//! What the start script makes of the templates (D-10 to D-15, D-20).
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -114,6 +114,23 @@ fn values_are_taken_literally_and_once() {
         assert_eq!(tree.read(file), reference(&template, &env), "{file}");
     }
     assert!(tree.read("storage-database.conf").contains("OpLogCollection = oplog.$main\n"));
+}
+
+#[test]
+fn every_template_is_rendered_as_envsubst_does() {
+    for program in SERVICES {
+        let env = defaults(program);
+        let tree = rendered(program, &env);
+        let templates = std::fs::read_dir(tree.home()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut count = 0;
+        for template in templates.map(|name| name.into_string().unwrap()) {
+            if let Some(file) = template.strip_suffix(".template") {
+                assert_eq!(tree.read(file), reference(&tree.read(&template), &env), "{program}: {file}");
+                count += 1;
+            }
+        }
+        assert_eq!(count, if program == "bcs-storage" { 3 } else { 1 }, "{program}");
+    }
 }
 
 #[test]

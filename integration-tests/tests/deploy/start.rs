@@ -1,9 +1,8 @@
-//! Services started out of their image trees with the environment of the charts (D-20 to D-33, D-42).
+//! bcs-storage and bcs-user-manager started out of their image trees with the environment of the charts (D-20 to D-33, D-42).
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,96 +15,14 @@ use bcs_integration_tests::process::command;
 use bcs_integration_tests::servers::etcd::Etcd;
 use bcs_integration_tests::storage::{pod, pod_watch};
 use bcs_integration_tests::wait::{eventually, eventually_some};
-use bcs_integration_tests::workdir::{programs, repository};
+use bcs_integration_tests::workdir::programs;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::chart_env::{Env, with};
+use crate::chart_env::with;
 use crate::listening::listening;
+use crate::started::{GRACE, SOON, Started, curl, guide_certificate, nobody, text, without_databases};
 use crate::tree::{Tree, assemble};
-
-const SOON: Duration = Duration::from_secs(20);
-
-/// What the charts of bcs-storage and bcs-user-manager give before they kill.
-const GRACE: Duration = Duration::from_secs(3);
-
-/// A service out of its tree, with the ports of the chart's environment replaced by free ones.
-struct Started {
-    daemon: Daemon,
-    home: PathBuf,
-    ports: Vec<Port>,
-}
-
-impl Started {
-    /// Starts it; `ports` are the variables of its ports. The first one must accept connections.
-    async fn new(program: &str, env: &Env, ports: &[&str]) -> Self {
-        let tree = Tree::new(program);
-        if env.get("storageDbConfig").is_some_and(String::is_empty) {
-            without_databases(&tree.home());
-        }
-        let mut env = env.clone();
-        let claimed: Vec<_> = ports.iter().map(|_| Port::claim()).collect();
-        env.extend(ports.iter().zip(&claimed).map(|(name, port)| ((*name).to_owned(), port.number().to_string())));
-        env.insert("log_dir".to_owned(), text(&tree.root().join("data/bcs/logs/bcs")));
-        let home = tree.home();
-        let script = home.join("container-start.sh");
-        let args = ["-f".to_owned(), text(&home.join(format!("{program}.json")))];
-        let make = move |dir: &Path| {
-            let mut command = command(&script, dir);
-            command.envs(&env).args(&args);
-            command
-        };
-        let address = claimed[0].address();
-        let daemon = Daemon::start(program, tree.into_dir(), address, Ready::Listens, make).await;
-        Self { daemon, home, ports: claimed }
-    }
-
-    fn pid(&mut self) -> u32 {
-        self.daemon.process().id()
-    }
-
-    /// The base URL of a port. The host is a name, as certificates want it.
-    fn url(&self, scheme: &str, port: usize) -> String {
-        format!("{scheme}://localhost:{}", self.ports[port].number())
-    }
-
-    fn log(&mut self) -> String {
-        let [_, stderr] = self.daemon.process().output();
-        stderr
-    }
-
-    async fn stops_within(&mut self, limit: Duration) {
-        let (status, took) = self.daemon.stop().await;
-        assert_eq!(status.code(), Some(0), "{status}");
-        assert!(took < limit, "{took:?}");
-    }
-}
-
-fn text(path: &Path) -> String {
-    path.to_str().unwrap().to_owned()
-}
-
-/// Leaves bcs-storage nothing but its embedded store.
-fn without_databases(home: &Path) {
-    std::fs::remove_file(home.join("storage-database.conf.template")).unwrap();
-}
-
-/// A port where nothing answers.
-fn nobody() -> String {
-    format!("127.0.0.1:{}", Port::claim().number())
-}
-
-/// Certificates as the install guide makes them: no alternative names, leaf and CA with the same subject.
-fn guide_certificate(name: &str) -> String {
-    text(&repository().join("libs/bcs-common/testdata/tls").join(name))
-}
-
-/// The answer's status from a client that checks no server certificate, as the gateway; 0: there was none.
-fn curl(args: &[&str]) -> u16 {
-    let output =
-        Command::new("curl").args(["-sk", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}"]).args(args).output();
-    String::from_utf8(output.unwrap().stdout).unwrap().parse().unwrap()
-}
 
 /// The services in etcd: key and value.
 async fn registered(etcd: &Client) -> Vec<(String, Value)> {
@@ -150,7 +67,8 @@ async fn storage_serves_as_the_chart_starts_it() {
 
     let info = storage.home.join("../logs/bcs/bcs-storage.INFO");
     eventually("the log", SOON, async || std::fs::read_to_string(&info).is_ok_and(|log| !log.is_empty())).await;
-    assert!(storage.log().contains("listening on https://127.0.0.1:"), "{}", storage.log());
+    let listening_line = "listening on https://127.0.0.1:";
+    eventually("the log on standard error", SOON, async || storage.log().contains(listening_line)).await;
 
     let (key, value) = eventually_some("the registration", SOON, async || registered(&etcd_client).await.pop()).await;
     assert!(key.starts_with("/micro/registry/storage.bkbcs.tencent.com/storage.bkbcs.tencent.com-"), "{key}");
