@@ -14,6 +14,8 @@
 
 pub mod check;
 pub mod describe;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod json;
 mod parser;
 pub mod query;

@@ -5,6 +5,8 @@ pub mod build_constants;
 pub mod certs;
 pub mod config;
 pub mod errors;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod http;
 pub mod ini;
 pub mod logs;

@@ -13,6 +13,8 @@
 mod error;
 pub mod feed;
 pub mod filter;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod json;
 mod json_text;
 pub mod matcher;

@@ -8,6 +8,8 @@ mod connection;
 mod database;
 pub mod dsn;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod pool;
 mod row;
 pub mod schema;

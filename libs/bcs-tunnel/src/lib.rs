@@ -14,6 +14,8 @@
 
 pub mod client;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod handshake;
 mod metrics;
 pub mod proxy;

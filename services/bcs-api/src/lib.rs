@@ -15,6 +15,8 @@ mod bootstrap;
 mod certs;
 mod discovery;
 mod forward;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gateway;
 mod kube;
 mod metrics;

@@ -10,6 +10,8 @@
 
 mod definition;
 mod engine;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod leader;
 mod limits;
 mod metrics;

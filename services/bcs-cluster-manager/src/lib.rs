@@ -17,6 +17,8 @@ mod clusters;
 mod config;
 mod credentials;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod kube;
 mod metrics;
 mod namespaces;

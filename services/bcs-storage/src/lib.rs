@@ -18,6 +18,8 @@ mod dynamic;
 mod error;
 mod events;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod host;
 mod metric;
 mod nodes;

@@ -15,7 +15,7 @@ use super::option::{Opt, Spec};
 const SHOWN: usize = 60;
 
 /// A file that is JSON with an object on top. Text after that object is ignored, as in the original.
-pub(super) struct File<'a> {
+pub(crate) struct File<'a> {
     name: &'a str,
     text: &'a str,
     /// Every member that is an option or a parent of one, by path. The last of duplicate keys wins.
@@ -25,7 +25,7 @@ pub(super) struct File<'a> {
 
 impl<'a> File<'a> {
     /// The error names file, line and column and holds no value of the file.
-    pub(super) fn parse(name: &'a str, text: &'a str, spec: &Spec) -> Result<Self, String> {
+    pub(crate) fn parse(name: &'a str, text: &'a str, spec: &Spec) -> Result<Self, String> {
         let syntax = |error: serde_json::Error| {
             let full = error.to_string();
             let reason = full.split(" at line ").next().unwrap_or_default();
@@ -48,7 +48,7 @@ impl<'a> File<'a> {
     }
 
     /// The value of an option, `None` if the file has none. `null`, also in place of a parent, is the zero value.
-    pub(super) fn value(&self, opt: &Opt) -> Result<Option<Value>, String> {
+    pub(crate) fn value(&self, opt: &Opt) -> Result<Option<Value>, String> {
         for (end, _) in opt.path.match_indices('.') {
             let parent = opt.path.get(..end).unwrap_or_default();
             let Some(raw) = self.members.get(parent) else {

@@ -26,7 +26,7 @@
 
 mod csv;
 mod exit;
-mod file;
+pub(crate) mod file;
 mod flags;
 pub mod group;
 pub mod lenient;

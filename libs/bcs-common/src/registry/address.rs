@@ -13,7 +13,7 @@ pub enum AddressError {
 
 /// One server of a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
+pub(crate) struct Address {
     pub host: String,
     pub port: u16,
 }
@@ -46,7 +46,7 @@ impl std::fmt::Display for Address {
 }
 
 /// Reads a list separated by `,` or `;`. Blanks around entries, empty entries and a scheme are dropped.
-pub(super) fn parse_list(list: &str, default_port: u16) -> Result<Vec<Address>, AddressError> {
+pub(crate) fn parse_list(list: &str, default_port: u16) -> Result<Vec<Address>, AddressError> {
     let mut addresses = Vec::new();
     for entry in list.split([',', ';']).map(str::trim).filter(|entry| !entry.is_empty()) {
         let text = entry.split_once("://").map_or(entry, |(_, rest)| rest);

@@ -3,7 +3,7 @@
 //! All three hide behind [`Registry`]: a service registers itself once and stays registered until the
 //! [`Registration`] is dropped or the process shuts down; a reader gets a list of [`Node`]s that follows every change.
 
-mod address;
+pub(crate) mod address;
 pub mod election;
 pub mod etcd;
 mod memory;

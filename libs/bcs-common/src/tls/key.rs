@@ -48,7 +48,7 @@ pub enum KeyError {
 
 /// Reads the private key in `file`. An empty `password` means none; a password for a plain key is ignored.
 /// `password_name` is what a message calls the password.
-pub(super) fn load(
+pub(crate) fn load(
     file: &[u8],
     password: &str,
     password_name: &'static str,

@@ -5,9 +5,9 @@
 
 mod certificates;
 mod error;
-mod key;
+pub(crate) mod key;
 mod legacy_encryption;
-mod pem;
+pub(crate) mod pem;
 mod signature;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ const BASE64: GeneralPurpose =
 
 /// One PEM block that was read without errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Block {
+pub(crate) struct Block {
     /// The text between `BEGIN ` and the dashes, such as `CERTIFICATE`.
     pub label: String,
     /// `Key: value` lines before the body, in their order.
@@ -30,7 +30,7 @@ impl Block {
 }
 
 /// The readable blocks of `file` in their order. Anything else, damaged blocks included, is skipped.
-pub(super) fn blocks(file: &[u8]) -> Vec<Block> {
+pub(crate) fn blocks(file: &[u8]) -> Vec<Block> {
     let text = String::from_utf8_lossy(file);
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     let mut rest = lines.as_slice();

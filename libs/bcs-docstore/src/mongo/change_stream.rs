@@ -285,7 +285,7 @@ fn is_final(error: &mongodb::error::Error) -> bool {
 
 /// What an event of a change stream means to followers.
 #[derive(Debug)]
-enum Event {
+pub(crate) enum Event {
     Change(Change),
     /// Nothing that a follower could use.
     Nothing,
@@ -297,7 +297,7 @@ enum Event {
 ///
 /// An update of a document that has been deleted meanwhile comes without document: it is left out, as the deletion
 /// that follows tells what is left to tell.
-fn read_event(event: &RawDocument, deletion_flag: Option<&str>) -> Result<Event, bson::error::Error> {
+pub(crate) fn read_event(event: &RawDocument, deletion_flag: Option<&str>) -> Result<Event, bson::error::Error> {
     let operation = event.get_str("operationType")?;
     let kind = match operation {
         "insert" => ChangeKind::Insert,

@@ -5,7 +5,7 @@
 //! then operations fail with [`Error::Unavailable`] after [`SELECTION_LIMIT`]. Reads go to the primary; read and write
 //! concerns are those of the server.
 
-mod change_stream;
+pub(crate) mod change_stream;
 mod error;
 mod indexes;
 mod operations;

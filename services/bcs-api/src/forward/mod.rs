@@ -5,7 +5,7 @@ mod drivers;
 mod modules;
 mod send;
 mod streams;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::sync::Arc;
 use std::time::Instant;

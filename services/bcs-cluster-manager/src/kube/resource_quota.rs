@@ -107,7 +107,7 @@ impl Quantity {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let length =
             text.bytes().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'+' | b'-')).count();
         let (number, suffix) = text.split_at(length);
