@@ -10,6 +10,7 @@
 mod golden;
 mod input;
 mod kubectl;
+mod left_behind;
 mod mesos;
 mod pod;
 mod registration;
