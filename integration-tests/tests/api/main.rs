@@ -10,6 +10,7 @@
 
 mod access;
 mod backend;
+mod console;
 mod database;
 mod faults;
 mod golden;
