@@ -35,6 +35,8 @@ need python3 python3
 # The module that fills a virtual environment is what Debian leaves out of python3.
 python_cached || python3 -c 'import ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
 need openssl openssl
+# The install guide makes its certificates with it.
+need golang-cfssl cfssl
 need curl curl
 # The console is tested in a real browser.
 need chromium chromium

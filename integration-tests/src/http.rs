@@ -111,6 +111,11 @@ impl Client {
         Self::with(base, Some(tls_connector(ca, None)))
     }
 
+    /// A client of an `https` server with TLS of the caller's own.
+    pub fn with_config(base: &str, tls: Arc<ClientConfig>) -> Self {
+        Self::with(base, Some(tls.into()))
+    }
+
     fn with(base: &str, tls: Option<TlsConnector>) -> Self {
         let uri: Uri = base.parse().unwrap();
         assert_eq!(uri.scheme_str() == Some("https"), tls.is_some(), "scheme of {base}");

@@ -3,7 +3,7 @@
 //!
 //! - [`servers`] what the services depend on, [`service`] the services themselves, [`storage`] one of them;
 //! - [`chaos`] a TCP proxy between the two that cuts, refuses, stalls and delays;
-//! - [`kube`] a kube-apiserver and [`tunnel_agent`] the agents of one, both inside of the test;
+//! - [`kube`] a kube-apiserver, [`pod`] one with a pod to enter, [`tunnel_agent`] the agents of one, inside of the test;
 //! - [`browser`] a page of a real one, [`http`] a client that sees errors, [`golden`] replays recorded conversations,
 //!   [`mesos`] surrounds bcs-check, [`wait`] waits for conditions;
 //! - [`daemon`], [`process`], [`ports`], [`workdir`], [`certs`] are what these are made of.
@@ -26,6 +26,7 @@ pub mod golden;
 pub mod http;
 pub mod kube;
 pub mod mesos;
+pub mod pod;
 pub mod ports;
 pub mod process;
 pub mod servers;

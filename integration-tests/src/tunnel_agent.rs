@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bcs_common::shutdown::Shutdown;
 use bcs_tunnel::client::{self, AgentDial, Dial, Stream};
 use bcs_tunnel::websocket::connect::{ConnectError, Endpoint, connect};
-use bcs_tunnel::{Metrics, Opening, SessionError};
+use bcs_tunnel::{KeepAlive, Metrics, Opening, SessionError};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use prometheus::Registry;
 use rustls::ClientConfig;
@@ -41,6 +41,8 @@ pub struct AgentOptions {
     pub target: Option<SocketAddr>,
     /// For a service with TLS.
     pub tls: Option<Arc<ClientConfig>>,
+    /// When it pings and gives up.
+    pub keep_alive: KeepAlive,
 }
 
 impl AgentOptions {
@@ -57,6 +59,7 @@ impl AgentOptions {
             ca: "\n".to_owned(),
             target: None,
             tls: None,
+            keep_alive: KeepAlive::default(),
         }
     }
 
@@ -102,7 +105,7 @@ impl Agent {
         let (tasks, stopped) = (shutdown.clone(), stop.clone());
         let session = shutdown.spawn("agent", async move {
             let metrics = Metrics::register(&Registry::new()).unwrap();
-            client::serve(io, dial, &metrics, &tasks, stopped).await
+            client::serve(io, dial, &metrics, options.keep_alive, &tasks, stopped).await
         });
         Ok(Self { stop, session })
     }

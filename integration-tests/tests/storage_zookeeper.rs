@@ -18,7 +18,7 @@ use bcs_integration_tests::storage::storage;
 use bcs_integration_tests::wait::{LOAD, eventually, eventually_some};
 use http::Method;
 use serde_json::{Value, json};
-use zookeeper_client::{Acl, AuthId, Permission};
+use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Permission};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -157,4 +157,28 @@ async fn its_registration_is_that_of_the_original_and_lasts_as_long_as_it_does()
     }
     service.stop().await;
     assert_eq!(nodes.list_children(PARENT).await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_old_registration_goes_only_after_the_new_one_is_there() {
+    const PARENT: &str = "/bcs/services/endpoints/storage";
+    let zookeeper = ZooKeeper::start().await;
+    let service = storage(&json!({"bcs_zookeeper": zookeeper.address().to_string()})).start().await;
+    let nodes = owner(&zookeeper).await;
+    let name = eventually_some("the node", SOON, async || nodes.list_children(PARENT).await.ok()?.pop()).await;
+    // As a session leaves it that is lost but has not ended yet.
+    let old = format!("{PARENT}/{}9999999999", &name[..name.len() - 10]);
+    nodes.create(&old, b"{}", &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.unwrap();
+    nodes.delete(&format!("{PARENT}/{name}"), None).await.unwrap();
+    let new = eventually_some("a new node alone", SOON, async || {
+        let mut names = nodes.list_children(PARENT).await.unwrap();
+        names.retain(|found| *found != name);
+        names.pop().filter(|found| names.is_empty() && !old.ends_with(found))
+    })
+    .await;
+    // A reader that looks between the two finds one.
+    let made = nodes.check_stat(&format!("{PARENT}/{new}")).await.unwrap().unwrap();
+    let parent = nodes.check_stat(PARENT).await.unwrap().unwrap();
+    assert!(parent.pzxid > made.czxid, "the old one went in {}, the new one came in {}", parent.pzxid, made.czxid);
+    drop(service);
 }

@@ -30,7 +30,12 @@ impl Etcd {
 
     /// Starts an empty one that wants client certificates of [`Self::certs`].
     pub async fn start_tls() -> Self {
-        Self::launch(Some(Certs::generate())).await
+        Self::start_with(Certs::generate()).await
+    }
+
+    /// The same with these.
+    pub async fn start_with(certs: Certs) -> Self {
+        Self::launch(Some(certs)).await
     }
 
     async fn launch(certs: Option<Certs>) -> Self {
@@ -65,7 +70,7 @@ impl Etcd {
         self.certs.as_ref()
     }
 
-    /// The keys below a prefix with their values, of a server without TLS.
+    /// The keys below a prefix with their values.
     ///
     /// # Panics
     /// When it does not answer.
@@ -74,7 +79,10 @@ impl Etcd {
         let mut end = prefix.as_bytes().to_vec();
         *end.last_mut().unwrap() += 1;
         let range = json!({"key": BASE64_STANDARD.encode(prefix), "range_end": BASE64_STANDARD.encode(end)});
-        let client = Client::new(&format!("http://{}", self.address()));
+        let client = match &self.certs {
+            None => Client::new(&format!("http://{}", self.address())),
+            Some(certs) => Client::with_config(&format!("https://{}", self.address()), certs.client_config()),
+        };
         let answer = client.post("/v3/kv/range", &range).await.unwrap().json();
         let text = |value: &Value| {
             String::from_utf8(BASE64_STANDARD.decode(value.as_str().unwrap_or_default()).unwrap()).unwrap()

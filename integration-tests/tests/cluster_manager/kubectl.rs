@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use bcs_common::shutdown::Shutdown;
+use bcs_integration_tests::process;
 use bcs_integration_tests::service::Service;
 use bcs_integration_tests::workdir::WorkDir;
 use bytes::Bytes;
@@ -21,7 +22,8 @@ use tokio::sync::Mutex;
 
 use crate::support::{FakeKube, PythonAgent, start};
 
-const CLUSTER: &str = "BCS-K8S-00001";
+/// The one cluster of these tests.
+pub const CLUSTER: &str = "BCS-K8S-00001";
 
 type ConfigMaps = Arc<Mutex<BTreeMap<String, Value>>>;
 
@@ -92,12 +94,21 @@ async fn answer(maps: ConfigMaps, request: Request<Incoming>) -> Result<Response
     Ok(response)
 }
 
-async fn kubectl(service: &Service, home: &WorkDir, args: &[&str]) -> Output {
+/// kubectl for the cluster.
+pub fn command(service: &Service, home: &WorkDir, args: &[&str]) -> Command {
     let server = format!("http://127.0.0.1:{}/clustermanager/clusters/{CLUSTER}", service.port("httpport"));
-    let mut kubectl = Command::new("kubectl");
-    kubectl.env("HOME", home.path()).env_remove("KUBECONFIG").args(["--server", &server, "--token", "client-token"]);
-    kubectl.args(args);
+    let mut kubectl = process::command("kubectl", home.path());
+    kubectl.args(["--server", &server, "--token", "client-token"]).args(args);
+    kubectl
+}
+
+/// Runs it to its end.
+pub async fn output(mut kubectl: Command) -> Output {
     tokio::task::spawn_blocking(move || kubectl.output()).await.unwrap().unwrap()
+}
+
+async fn kubectl(service: &Service, home: &WorkDir, args: &[&str]) -> Output {
+    output(command(service, home, args)).await
 }
 
 fn text(output: &Output) -> String {

@@ -11,6 +11,7 @@ mod golden;
 mod input;
 mod kubectl;
 mod mesos;
+mod pod;
 mod registration;
 mod start;
 mod store;

@@ -13,4 +13,5 @@ mod outbound;
 mod peers;
 mod proxy;
 mod service;
+mod silent;
 mod stalled;

@@ -13,7 +13,7 @@ use bcs_common::shutdown::Shutdown;
 use bcs_integration_tests::http::Client;
 use bcs_tunnel::handshake::{AgentHeaders, AgentParams};
 use bcs_tunnel::proxy::{self, Route, Rules, Trust, UpstreamSettings, Upstreams};
-use bcs_tunnel::{Admission, Agents, Refusal, TunnelOptions, TunnelServer};
+use bcs_tunnel::{Admission, Agents, KeepAlive, Refusal, TunnelOptions, TunnelServer};
 use http::{HeaderMap, Request, Response, StatusCode};
 use prometheus::{Registry, TextEncoder};
 use tower::service_fn;
@@ -67,6 +67,10 @@ struct State {
 
 impl Service {
     pub async fn start() -> Self {
+        Self::start_with(KeepAlive::default()).await
+    }
+
+    pub async fn start_with(keep_alive: KeepAlive) -> Self {
         let listener = Listener::bind("127.0.0.1:0", None).await.unwrap();
         let address = listener.local_addr();
         let shutdown = Shutdown::new();
@@ -76,6 +80,7 @@ impl Service {
             peer_token: PEER_TOKEN.to_owned(),
             peer_path: CONNECT,
             peer_tls: None,
+            keep_alive,
         };
         let agents_of_server: Arc<dyn Agents> = agents.clone();
         let tunnels = TunnelServer::new(options, agents_of_server, &registry, shutdown.clone()).unwrap();

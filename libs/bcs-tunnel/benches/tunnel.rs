@@ -25,7 +25,7 @@ use bcs_common::http::server::{Listener, ServerOptions, serve};
 use bcs_common::shutdown::Shutdown;
 use bcs_tunnel::proxy::{self, Route, Rules, Trust, Upstream, UpstreamSettings};
 use bcs_tunnel::websocket::connect::{Endpoint, connect};
-use bcs_tunnel::{Admission, Agents, Metrics, Refusal, TunnelOptions, TunnelServer, client};
+use bcs_tunnel::{Admission, Agents, KeepAlive, Metrics, Refusal, TunnelOptions, TunnelServer, client};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Empty, StreamBody};
@@ -33,11 +33,15 @@ use hyper::body::Frame;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use prometheus::Registry;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const SECONDS: Duration = Duration::from_secs(4);
 const CONNECT: &str = "/connect";
 const MEGABYTES: u64 = 100;
+/// Streams beside a stalled one, and how often both are measured, in turns.
+const BESIDE: usize = 99;
+const TURNS: usize = 2;
 
 #[tokio::main]
 async fn main() {
@@ -65,6 +69,7 @@ async fn main() {
     }
     row("direct, 100 MB", &megabytes_per_second(direct).await, "≥ nginx");
     row("tunnel, one stream of 100 MB", &megabytes_per_second(tunnel).await, "≥ 500 MB/s");
+    beside_a_stalled_stream(tunnel).await;
     idle(tunnel, agents).await;
 }
 
@@ -121,8 +126,13 @@ impl Agents for Everybody {
 
 async fn service(route: impl Fn(TunnelServer) -> Route, backend: SocketAddr) -> SocketAddr {
     let shutdown = Shutdown::new();
-    let options =
-        TunnelOptions { peer_id: String::new(), peer_token: String::new(), peer_path: CONNECT, peer_tls: None };
+    let options = TunnelOptions {
+        peer_id: String::new(),
+        peer_token: String::new(),
+        peer_path: CONNECT,
+        peer_tls: None,
+        keep_alive: KeepAlive::default(),
+    };
     let tunnels = TunnelServer::new(options, Arc::new(Everybody), &Registry::new(), shutdown.clone()).unwrap();
     let settings = UpstreamSettings {
         addresses: vec![format!("http://{backend}")],
@@ -154,7 +164,7 @@ async fn agent(service: SocketAddr, key: String) -> tokio::task::JoinHandle<()> 
     tokio::spawn(async move {
         let metrics = Metrics::register(&Registry::new()).unwrap();
         let stop = shutdown.token();
-        client::serve(io, Arc::new(client::AgentDial), &metrics, &shutdown, stop).await;
+        client::serve(io, Arc::new(client::AgentDial), &metrics, KeepAlive::default(), &shutdown, stop).await;
     })
 }
 
@@ -164,20 +174,48 @@ async fn rate(address: SocketAddr, connections: usize) -> String {
 
 async fn requests(address: SocketAddr, connections: usize) -> f64 {
     let started = Instant::now();
+    let total = latencies(address, connections).await.len();
+    total as f64 / started.elapsed().as_secs_f64()
+}
+
+async fn latencies(address: SocketAddr, connections: usize) -> Vec<Duration> {
+    let started = Instant::now();
     let load = |_| {
         tokio::spawn(async move {
             let mut sender = connection(address).await;
-            let mut count = 0_u64;
+            let mut latencies = Vec::new();
             while started.elapsed() < SECONDS {
+                let asked = Instant::now();
                 get(&mut sender, "/size/1024").await;
-                count += 1;
+                latencies.push(asked.elapsed());
             }
-            count
+            latencies
         })
     };
-    let counts = futures::future::join_all((0..connections).map(load)).await;
-    let total: u64 = counts.into_iter().map(Result::unwrap).sum();
-    total as f64 / started.elapsed().as_secs_f64()
+    let all = futures::future::join_all((0..connections).map(load)).await;
+    all.into_iter().flat_map(Result::unwrap).collect()
+}
+
+/// One client of the tunnel asks for much and reads nothing of it; what do the others notice?
+async fn beside_a_stalled_stream(address: SocketAddr) {
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        alone.extend(latencies(address, BESIDE).await);
+        let mut stalled = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET /size/{} HTTP/1.1\r\nHost: bench\r\n\r\n", (10 * MEGABYTES) << 20);
+        stalled.write_all(request.as_bytes()).await.unwrap();
+        stalled.read_exact(&mut [0; 100]).await.unwrap();
+        beside.extend(latencies(address, BESIDE).await);
+    }
+    let [(without, text), (with, beside)] = [alone, beside].map(|mut latencies| {
+        latencies.sort_unstable();
+        let millis = |latency: Duration| latency.as_secs_f64() * 1e3;
+        let p99 = millis(latencies[latencies.len() * 99 / 100]);
+        let (rate, longest) = (latencies.len() as f64 / (SECONDS * TURNS as u32).as_secs_f64(), latencies.last());
+        (p99, format!("p99 {p99:.1} ms, longest {:.0} ms, {rate:.0}/s", millis(*longest.unwrap())))
+    });
+    row(&format!("tunnel, GET 1 KB, {BESIDE} connections"), &text, "the measure");
+    row("the same beside a stalled download", &format!("{beside}, p99 {:.2} ×", with / without), "p99 ≤ 1.5 ×");
 }
 
 async fn connection(address: SocketAddr) -> http1::SendRequest<Empty<Bytes>> {

@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::session::core::{Core, EOF};
 use crate::session::driver::{self, Opener};
 use crate::session::stream::TunnelStream;
-use crate::session::{DIAL_DEADLINE, Opening, Session, SessionError};
+use crate::session::{DIAL_DEADLINE, KeepAlive, Opening, Session, SessionError};
 use crate::splice::splice;
 use crate::websocket::codec::Role;
 
@@ -67,9 +67,9 @@ impl AgentDial {
 }
 
 /// A dialling session that does not run yet.
-pub(crate) fn session(metrics: &Metrics) -> Arc<Session> {
+pub(crate) fn session(metrics: &Metrics, keep_alive: KeepAlive) -> Arc<Session> {
     let metrics = metrics.of_session(KEY);
-    Session::new(KEY, 0, Core::new(Role::Client, format!("{KEY}/0"), metrics.clone()), metrics)
+    Session::new(KEY, 0, Core::new(Role::Client, format!("{KEY}/0"), metrics.clone()), metrics, keep_alive)
 }
 
 /// Serves the far end of a websocket that was dialled, until the session ends or `stop` is cancelled.
@@ -77,13 +77,14 @@ pub async fn serve<I>(
     io: I,
     dial: Arc<dyn Dial>,
     metrics: &Metrics,
+    keep_alive: KeepAlive,
     shutdown: &Shutdown,
     stop: CancellationToken,
 ) -> SessionError
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
-    run(io, session(metrics), dial, shutdown, stop).await
+    run(io, session(metrics, keep_alive), dial, shutdown, stop).await
 }
 
 pub(crate) async fn run<I>(
@@ -104,7 +105,9 @@ where
         tasks.spawn("tunnel connection", connection(Arc::clone(&dial), opening, stream));
         Ok(())
     });
-    driver::run(io, Role::Client, session, opener, stop).await
+    let (reason, goodbye) = driver::run(io, Role::Client, session, opener, stop).await;
+    goodbye.say().await;
+    reason
 }
 
 /// One connection from the dial to its end. It ends with its session at the latest.

@@ -26,7 +26,7 @@ pub use self::metrics::Metrics;
 pub use self::server::peers::Peer;
 pub use self::server::{Admission, Agents, NoSession, Refusal, TunnelOptions, TunnelServer};
 pub use self::session::stream::TunnelStream;
-pub use self::session::{DIAL_DEADLINE, Opening, SessionError};
+pub use self::session::{DIAL_DEADLINE, KeepAlive, Opening, SessionError};
 
 /// The peer token of installations that set none. Everybody knows it: warn when it is used.
 pub const DEFAULT_PEER_TOKEN: &str = "Mx9vWfTZea4MEzc7SlvB8aFl0NhmYQvZzEomOYypDMKkev34Q9kIyh32RjXXCIcn";

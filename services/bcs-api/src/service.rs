@@ -20,7 +20,7 @@ use bcs_sql::schema::SchemaError;
 use bcs_sql::{Database, Dialect, Dsn, DsnError, SqlError};
 use bcs_tke::TkeClient;
 use bcs_tunnel::proxy::{HttpProxies, Upstreams};
-use bcs_tunnel::{TunnelOptions, TunnelServer};
+use bcs_tunnel::{KeepAlive, TunnelOptions, TunnelServer};
 use tracing::{error, info, warn};
 
 use crate::auth::{FilterError, HttpClient, Paas, Users, V4Filter};
@@ -241,6 +241,7 @@ impl Assembly<'_> {
             peer_token: self.options.peer_token().to_owned(),
             peer_path: CONNECT_PATH,
             peer_tls: Some(certs::peers(self.options)?),
+            keep_alive: KeepAlive::default(),
         };
         let agents = Arc::new(ClusterAgents { store: self.store.clone() });
         let tunnels = TunnelServer::new(tunnel_options, agents, self.registry, self.shutdown.clone())?;

@@ -14,7 +14,7 @@ use bcs_common::shutdown::Shutdown;
 use bcs_common::tls::{self, TlsError};
 use bcs_common::{logs, version};
 use bcs_tunnel::proxy::Upstreams;
-use bcs_tunnel::{TunnelOptions, TunnelServer};
+use bcs_tunnel::{KeepAlive, TunnelOptions, TunnelServer};
 use tracing::{error, info, warn};
 
 use crate::app::App;
@@ -110,6 +110,7 @@ pub async fn start(
         peer_token: options.peer_token.clone(),
         peer_path: CONNECT,
         peer_tls,
+        keep_alive: KeepAlive::default(),
     };
     let tunnels = TunnelServer::new(tunnel_options, Arc::new(admissions), &prometheus, shutdown.clone())?;
     let app = Arc::new(App {

@@ -28,11 +28,11 @@ use crate::metrics::Metrics;
 use crate::session::core::Core;
 use crate::session::driver::{self, Opener};
 use crate::session::stream::TunnelStream;
-use crate::session::{DIAL_DEADLINE, Session, SessionError};
+use crate::session::{DIAL_DEADLINE, KeepAlive, Session, SessionError};
 use crate::websocket::codec::Role;
 use crate::websocket::upgrade;
 
-/// How a tunnel server finds and meets its peers.
+/// How a tunnel server finds and meets its peers, and what its sessions live on.
 #[derive(Clone)]
 pub struct TunnelOptions {
     /// The id under which peers know this instance: `host:port`.
@@ -43,6 +43,8 @@ pub struct TunnelOptions {
     pub peer_path: &'static str,
     /// For peers that accept over TLS.
     pub peer_tls: Option<Arc<ClientConfig>>,
+    /// Of the sessions of agents and of peers.
+    pub keep_alive: KeepAlive,
 }
 
 /// The token is a secret.
@@ -240,7 +242,7 @@ impl Inner {
         let session_key = rand::random::<i64>() & i64::MAX;
         let metrics = self.metrics.of_session(key);
         let core = Core::new(Role::Server, format!("{key}/{session_key}"), metrics.clone());
-        let session = Session::new(key, session_key, core, metrics);
+        let session = Session::new(key, session_key, core, metrics, self.options.keep_alive);
         self.sessions.lock().add(origin, &session);
         self.metrics.session_added(key, origin == Origin::Peer);
         info!(key, peer = origin == Origin::Peer, "tunnel session begins");
@@ -251,12 +253,19 @@ impl Inner {
         // Agents ask for nothing: the state machine refuses a Connect before this.
         let opener: Opener = Box::new(|_, _| Err(SessionError::ConnectNotAllowed));
         let stop = self.shutdown.token().child_token();
-        let reason = match upgraded.await {
-            Ok(io) => driver::run(TokioIo::new(io), Role::Server, Arc::clone(&session), opener, stop).await,
-            Err(error) => SessionError::Upgrade(error.to_string()),
+        let (reason, goodbye) = match upgraded.await {
+            Ok(io) => {
+                let ended = driver::run(TokioIo::new(io), Role::Server, Arc::clone(&session), opener, stop).await;
+                (ended.0, Some(ended.1))
+            }
+            Err(error) => (SessionError::Upgrade(error.to_string()), None),
         };
         session.end();
+        // First: a younger session of the key must take over now, whatever becomes of this one's socket.
         self.remove(&session, origin, &reason).await;
+        if let Some(goodbye) = goodbye {
+            goodbye.say().await;
+        }
     }
 
     async fn remove(&self, session: &Arc<Session>, origin: Origin, reason: &SessionError) {
@@ -285,7 +294,7 @@ impl Inner {
 
     /// Through an agent of this instance only; the oldest session is used.
     fn dial_agent(&self, key: &str, network: &str, address: &str) -> Option<TunnelStream> {
-        let session = self.sessions.lock().agent(key)?;
-        session.open(network, address, DIAL_DEADLINE)
+        // One that has just ended opens nothing.
+        self.sessions.lock().agents(key).find_map(|session| session.open(network, address, DIAL_DEADLINE))
     }
 }

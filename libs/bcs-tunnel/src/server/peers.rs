@@ -97,7 +97,7 @@ impl Inner {
     }
 
     async fn serve(self: &Arc<Self>, peer: &Peer, io: impl Stream) {
-        let session = client::session(&self.metrics);
+        let session = client::session(&self.metrics, self.options.keep_alive);
         self.metrics.peer_connected(&peer.id);
         self.sessions.lock().add_listener(&session);
         info!(peer = peer.id, "tunnel to the peer begins");

@@ -78,9 +78,9 @@ impl Sessions {
         !self.agents.is_empty() || !self.peers.is_empty()
     }
 
-    /// The oldest session of an agent.
-    pub fn agent(&self, key: &str) -> Option<Arc<Session>> {
-        self.agents.get(key).and_then(|sessions| sessions.first()).cloned()
+    /// The sessions of a key, the oldest first.
+    pub fn agents(&self, key: &str) -> impl Iterator<Item = &Arc<Session>> {
+        self.agents.get(key).into_iter().flatten()
     }
 
     /// A peer that announced the key.

@@ -5,11 +5,11 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{self, Duration};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
 
@@ -18,12 +18,6 @@ use super::stream::TunnelStream;
 use super::{Opening, Session, SessionError};
 use crate::websocket::codec::{Decoder, Encoder, Event, Opcode, Role};
 
-/// The dialling side pings so often.
-const PING: Duration = Duration::from_secs(5);
-/// Without a ping or pong for so long a session is over.
-const SILENCE: Duration = Duration::from_secs(60);
-/// The far end must take something within this time.
-const WRITE: Duration = Duration::from_secs(60);
 /// For the close frame.
 const CLOSE: Duration = Duration::from_secs(1);
 /// How often a session under pressure is looked at.
@@ -35,14 +29,15 @@ const LARGE: usize = 256 << 10;
 /// Serves what the far end asks to open; `Err` ends the session.
 pub(crate) type Opener = Box<dyn Fn(Opening, TunnelStream) -> Result<(), SessionError> + Send + Sync>;
 
-/// Runs a session on `io` until it ends or `stop` is cancelled. Its connections have ended then and the socket is closed.
+/// Runs a session on `io` until it ends or `stop` is cancelled. Its connections have ended then; the far end has still to
+/// be told, which may take a moment.
 pub(crate) async fn run<I>(
     io: I,
     role: Role,
     session: Arc<Session>,
     opener: Opener,
     stop: CancellationToken,
-) -> SessionError
+) -> (SessionError, Goodbye<I>)
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
@@ -52,8 +47,30 @@ where
         () = stop.cancelled() => SessionError::Shutdown,
         reason = poll_fn(|cx| driver.poll(cx)) => reason,
     };
-    driver.close(&reason).await;
-    reason
+    driver.session.end();
+    let goodbye = driver.goodbye(&reason);
+    (reason, goodbye)
+}
+
+/// The end of a socket whose session has ended.
+#[must_use = "the socket stays open"]
+pub(crate) struct Goodbye<I> {
+    io: I,
+    /// The rest of what was being sent, and the close frame.
+    last: BytesMut,
+}
+
+impl<I: AsyncWrite + Unpin> Goodbye<I> {
+    /// Says it and closes the socket, also after a protocol error: the far end must notice at once.
+    pub async fn say(mut self) {
+        let goodbye = async {
+            self.io.write_all(&self.last).await?;
+            self.io.flush().await?;
+            self.io.shutdown().await
+        };
+        // The far end may be gone already.
+        let _ = timeout(CLOSE, goodbye).await;
+    }
 }
 
 struct Driver<I> {
@@ -77,7 +94,7 @@ struct Driver<I> {
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn new(io: I, role: Role, session: Arc<Session>, opener: Opener) -> Self {
-        let now = Instant::now();
+        let (now, keep_alive) = (Instant::now(), session.keep_alive);
         Self {
             io,
             role,
@@ -90,8 +107,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             unflushed: false,
             sent: now,
             heard: now,
-            next_ping: now + PING,
-            tick: Box::pin(sleep(PING)),
+            next_ping: now + keep_alive.ping,
+            tick: Box::pin(sleep(keep_alive.ping.min(keep_alive.silence))),
         }
     }
 
@@ -176,11 +193,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     fn receive(&mut self) -> Result<(), SessionError> {
-        let now = Instant::now();
+        let (now, arrived) = (Instant::now(), time::Instant::now());
         while let Some(event) = self.decoder.decode(&mut self.received)? {
             match event {
                 Event::Binary(message) => {
-                    let opening = self.session.core.lock().receive(&message, now)?;
+                    let opening = self.session.core.lock().receive(&message, arrived)?;
                     if let Some(opening) = opening {
                         let (network, address) = (opening.network.clone(), opening.address.clone());
                         let stream =
@@ -202,9 +219,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     fn relieve(&mut self) -> Pressure {
-        let pressure = self.session.core.lock().relieve(Instant::now());
+        let pressure = self.session.core.lock().relieve(time::Instant::now());
         if pressure != Pressure::None {
-            let next = (Instant::now() + PRESSURE_TICK).into();
+            let next = Instant::now() + PRESSURE_TICK;
             if self.tick.deadline() > next {
                 self.tick.as_mut().reset(next);
             }
@@ -222,29 +239,30 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     fn on_tick(&mut self) -> Result<(), SessionError> {
-        let now = Instant::now();
-        if now.duration_since(self.heard) >= SILENCE {
+        let (now, keep_alive) = (Instant::now(), self.session.keep_alive);
+        if now.duration_since(self.heard) >= keep_alive.silence {
             return Err(SessionError::Silent);
         }
-        if !self.sending.is_empty() && now.duration_since(self.sent) >= WRITE {
-            return Err(SessionError::WriteTimeout);
+        let mut next = (now + keep_alive.ping).min(self.heard + keep_alive.silence);
+        if !self.sending.is_empty() {
+            if now.duration_since(self.sent) >= keep_alive.write {
+                return Err(SessionError::WriteTimeout);
+            }
+            next = next.min(self.sent + keep_alive.write);
         }
         if self.role == Role::Client && now >= self.next_ping {
             self.session.core.lock().control(Opcode::Ping);
-            self.next_ping = now + PING;
+            self.next_ping = now + keep_alive.ping;
         }
-        let mut next = (now + PING).min(self.heard + SILENCE);
         if self.role == Role::Client {
             next = next.min(self.next_ping);
         }
-        self.tick.as_mut().reset(next.into());
+        self.tick.as_mut().reset(next);
         self.relieve();
         Ok(())
     }
 
-    /// Says goodbye and closes the socket, also after a protocol error: the far end must notice at once.
-    async fn close(mut self, reason: &SessionError) {
-        self.session.end();
+    fn goodbye(mut self, reason: &SessionError) -> Goodbye<I> {
         let code = match reason {
             SessionError::Closed => 1000,
             SessionError::Shutdown => 1001,
@@ -254,12 +272,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         };
         self.session.metrics.not_transmitted(self.sending.len());
         Encoder::new(self.role).close(&mut self.sending, code);
-        let goodbye = async {
-            self.io.write_all(&self.sending).await?;
-            self.io.flush().await?;
-            self.io.shutdown().await
-        };
-        // The far end may be gone already.
-        let _ = timeout(CLOSE, goodbye).await;
+        Goodbye { io: self.io, last: self.sending }
     }
 }
+
+#[cfg(test)]
+mod tests;

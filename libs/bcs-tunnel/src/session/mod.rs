@@ -23,6 +23,24 @@ use crate::websocket::codec::WebsocketError;
 /// How long the far end may take to reach an address; also the deadline that is sent with a Connect.
 pub const DIAL_DEADLINE: Duration = Duration::from_secs(15);
 
+/// What keeps a session alive, and what ends it (common.md 7.3). Both ends must agree on it: the default is that of the
+/// original.
+#[derive(Clone, Copy, Debug)]
+pub struct KeepAlive {
+    /// The dialling side pings so often.
+    pub ping: Duration,
+    /// Without a ping or pong for so long a session is over, whatever else arrives.
+    pub silence: Duration,
+    /// The far end must take something of what is sent within this time.
+    pub write: Duration,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self { ping: Duration::from_secs(5), silence: Duration::from_secs(60), write: Duration::from_secs(60) }
+    }
+}
+
 /// Why a session ended.
 #[derive(Debug, Error)]
 pub enum SessionError {
@@ -53,10 +71,10 @@ pub enum SessionError {
     /// The far end closed.
     #[error("closed by the far end")]
     Closed,
-    /// Neither ping nor pong for 60 seconds.
+    /// Neither ping nor pong for [`KeepAlive::silence`].
     #[error("no ping in time")]
     Silent,
-    /// The far end took nothing of what was sent for 60 seconds.
+    /// The far end took nothing of what was sent for [`KeepAlive::write`].
     #[error("write timed out")]
     WriteTimeout,
     /// The answer to the handshake did not become a websocket.
@@ -87,13 +105,15 @@ pub(crate) struct Session {
     /// The random number that tells sessions of the same key apart.
     pub session_key: i64,
     pub metrics: SessionMetrics,
+    pub keep_alive: KeepAlive,
     core: Mutex<Core>,
     driver: AtomicWaker,
 }
 
 impl Session {
-    pub fn new(key: &str, session_key: i64, core: Core, metrics: SessionMetrics) -> Arc<Self> {
-        Arc::new(Self { key: key.to_owned(), session_key, metrics, core: Mutex::new(core), driver: AtomicWaker::new() })
+    pub fn new(key: &str, session_key: i64, core: Core, metrics: SessionMetrics, keep_alive: KeepAlive) -> Arc<Self> {
+        let (key, core) = (key.to_owned(), Mutex::new(core));
+        Arc::new(Self { key, session_key, metrics, keep_alive, core, driver: AtomicWaker::new() })
     }
 
     /// Opens a connection through the tunnel. None: the session has ended.

@@ -2,7 +2,7 @@
 //!
 //! The id in the node name stays the same for the life of the registration. So whatever happened before, a lost
 //! answer, a lost session or an operation that arrived late, listing the directory shows all own nodes, and one rule
-//! mends everything: keep the oldest node of the current session, delete the others, create one if there is none.
+//! mends everything: keep the oldest node of the current session, create one if there is none, delete the others.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -128,21 +128,26 @@ impl OwnNode {
     /// Makes sure that exactly one node of this registration exists, that the current session owns it and that it
     /// holds the right data; returns its name.
     async fn settle(&self, client: &Client) -> Result<String, Error> {
-        let mut kept = None;
+        let (mut kept, mut stale) = (None, Vec::new());
         for name in self.own_nodes(client).await? {
             let path = self.path(&name);
             let Some(stat) = client.check_stat(&path).await? else { continue };
             if kept.is_none() && stat.ephemeral_owner == client.session_id().0 {
                 kept = Some(name);
             } else {
-                info!("deleting the stale own node {path}");
-                delete(client, &path).await?;
+                stale.push(path);
             }
         }
-        match kept {
-            Some(name) => Ok(name),
-            None => self.create(client).await,
+        let name = match kept {
+            Some(name) => name,
+            None => self.create(client).await?,
+        };
+        // Only now: readers must find one at any time.
+        for path in stale {
+            info!("deleting the stale own node {path}");
+            delete(client, &path).await?;
         }
+        Ok(name)
     }
 
     /// The existing nodes of this registration, oldest first.
