@@ -103,7 +103,7 @@ pub async fn start(
         alarm_indexes: BestEffortIndexes::default(),
     });
     let router = routes::router(&storage);
-    let document = openapi::document(PROGRAM, router.routes());
+    let document = openapi::document(PROGRAM, &router);
     let metric_address = metric_listener.as_ref().map(Listener::local_addr);
     if let Some(listener) = metric_listener {
         start_metrics(listener, &storage.metrics, &health, document, shutdown)?;

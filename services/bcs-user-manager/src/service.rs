@@ -124,7 +124,7 @@ pub async fn start(
     watch_database(&database, &health, shutdown);
     let metrics = prometheus::Registry::new();
     let router = routes::router(&metrics)?;
-    let document = openapi::document("bcs-user-manager", router.routes());
+    let document = openapi::document("bcs-user-manager", &router);
     let tokens = TokenLookup::start(database.clone(), shutdown);
     let app = Arc::new(App { database, tokens, grants, tke, shutdown: shutdown.clone() });
     let service = router.into_service(app);

@@ -1,14 +1,20 @@
-//! A description of a service's routes in the format of OpenAPI 3.0, made from the list that requests are matched with,
-//! so that it cannot tell anything else.
+//! A description of a service's routes in the format of OpenAPI 3.0, made from the router's own list so that it cannot
+//! tell anything else.
 
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use super::router::Router;
 use crate::version;
 
-/// The document as JSON text, of methods and templates, mostly those of a [`Router`](super::router::Router). Parameters
-/// are those of the templates; bodies and answers are JSON whose members the specification of the service explains.
-pub fn document<'a, 'b>(title: &str, routes: impl IntoIterator<Item = (&'a Method, &'b str)>) -> String {
+/// The document as JSON text. Paths and methods are those of the router, parameters those of the templates; bodies and
+/// answers are JSON whose members the specification of the service explains.
+pub fn document<S: Clone + Send + Sync + 'static>(title: &str, router: &Router<S>) -> String {
+    of_routes(title, router.routes())
+}
+
+/// The same for a service that has more than one router.
+pub fn of_routes<'m, 't>(title: &str, routes: impl Iterator<Item = (&'m Method, &'t str)>) -> String {
     let mut paths = Map::new();
     for (method, template) in routes {
         let (path, parameters) = path_of(template);
@@ -76,7 +82,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::http::router::Router;
     use crate::http::{Body, text};
 
     async fn nothing(_: (), _: crate::http::router::Call) -> http::Response<Body> {
@@ -93,7 +98,7 @@ mod tests {
 
     #[test]
     fn every_route_is_there_and_nothing_else() {
-        let document: Value = serde_json::from_str(&document("bcs-x", router().routes())).unwrap();
+        let document: Value = serde_json::from_str(&document("bcs-x", &router())).unwrap();
         let paths = document["paths"].as_object().unwrap();
         let listed: BTreeSet<_> = paths
             .iter()
@@ -108,7 +113,7 @@ mod tests {
 
     #[test]
     fn parameters_bodies_and_tags() {
-        let document: Value = serde_json::from_str(&document("bcs-x", router().routes())).unwrap();
+        let document: Value = serde_json::from_str(&document("bcs-x", &router())).unwrap();
         let event = &document["paths"]["/x/v1/events/{id}"];
         assert_eq!(event["parameters"][0]["name"], "id");
         assert_eq!(event["get"]["tags"], json!(["events"]));

@@ -1,5 +1,7 @@
 //! mesos and k8s: to the driver of a cluster, through its tunnel or by its address in ZooKeeper (api.md 5.2, 5.3).
 
+use std::time::Duration;
+
 use bcs_common::errors::chain;
 use bcs_common::http::body::BodyError;
 use bcs_common::http::router::Call;
@@ -15,7 +17,7 @@ use tracing::{error, warn};
 use super::answer::{Failure, too_large};
 use super::send::{Outgoing, client_headers, exchange, read_body};
 use super::{Family, V4};
-use crate::discovery::{Backend, Driver};
+use crate::discovery::{Backend, Driver, Reach};
 use crate::metrics::Outcome;
 use crate::path;
 
@@ -23,6 +25,8 @@ use crate::path;
 const CLUSTER_ID: HeaderName = HeaderName::from_static("bcs-clusterid");
 /// Where mesos requests may be upgraded: the path behind the family's prefix.
 const UPGRADES: &str = "webconsole/";
+/// How long a driver may take until its answer begins, see [`head_limit`].
+const HEAD_LIMIT: Duration = Duration::from_secs(30);
 /// Idle connections that are kept through a tunnel.
 const MAX_IDLE: usize = 10;
 
@@ -57,11 +61,17 @@ pub(super) async fn forward(v4: &V4, call: Call, family: &Family, driver: Driver
     headers = client_headers(headers);
     headers.entry(CONTENT_TYPE).or_insert_with(|| json.clone());
     headers.entry(ACCEPT).or_insert(json);
-    let outgoing = Outgoing { method: call.parts.method, target, headers, body };
+    let head_limit = head_limit(&backend);
+    let outgoing = Outgoing { method: call.parts.method, target, headers, body, head_limit };
     match exchange(&v4.dialer, backend, outgoing).await {
         Ok(response) => (response, Some(Outcome::Success)),
         Err(_) => failed(&Failure::of(code::API_REQUEST_MESOS_API_FAIL)),
     }
+}
+
+/// Only drivers that are reached directly and over TLS are hurried (api.md 5.2).
+fn head_limit(backend: &Backend) -> Option<Duration> {
+    (backend.is_https() && backend.reach == Reach::Direct).then_some(HEAD_LIMIT)
 }
 
 /// The body as JSON if it is said to be YAML; none if it is not even that.
@@ -131,5 +141,5 @@ async fn tunnelled(v4: &V4, cluster: &str) -> Result<Option<Backend>, Failure> {
     })?;
     // Without the path of the address, as the pool takes it.
     let origin = row.server_address.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
-    Ok(Some(Backend { url: origin.into(), upstream }))
+    Ok(Some(Backend { url: origin.into(), upstream, reach: Reach::Tunnel }))
 }

@@ -64,7 +64,7 @@ pub(crate) fn document(has_swagger: bool) -> String {
         .collect();
     let beside = BESIDE.iter().filter(|(part, ..)| has_swagger || *part != Part::Swagger);
     let beside = beside.flat_map(|(_, methods, template)| methods.iter().map(|method| (method, *template)));
-    openapi::document("bcs-cluster-manager", rpcs.iter().map(|(method, path)| (method, *path)).chain(beside))
+    openapi::of_routes("bcs-cluster-manager", rpcs.iter().map(|(method, path)| (method, *path)).chain(beside))
 }
 
 /// Who answers a path, percent-decoded and clean.

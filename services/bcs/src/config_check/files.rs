@@ -14,7 +14,7 @@ use super::Values;
 use super::backends::{Backend, Plan};
 use super::report::Report;
 use super::services::{EtcdKeys, IdentityKeys, ListenerKeys, Service};
-use crate::certificate::{self, Certificate};
+use bcs_console::certificate::{self, Certificate};
 
 /// A certificate that ends sooner is worth a warning.
 const SOON_SECONDS: i64 = 30 * 24 * 3600;
