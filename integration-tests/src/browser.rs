@@ -67,6 +67,11 @@ impl Browser {
         assert!(answer.get("errorText").is_none(), "{url}: {answer}");
     }
 
+    /// Takes every certificate from now on, as a person would who knows whose it is.
+    pub fn trust_any_certificate(&mut self) {
+        self.call("Security.setIgnoreCertificateErrors", json!({"ignore": true}));
+    }
+
     /// The value of an expression on the page; a promise is waited for.
     ///
     /// # Panics

@@ -19,7 +19,7 @@ pub struct Backend {
 #[derive(Default)]
 struct Seen {
     heads: Mutex<Vec<String>>,
-    /// Lets the answers of `/wait` go on.
+    /// Lets the answers of `/wait` go on, and the reading of what is sent to `/stall`.
     go_on: Notify,
 }
 
@@ -52,7 +52,7 @@ impl Backend {
         self.seen.heads.lock().unwrap().clone()
     }
 
-    /// Lets one answer of `/wait` go on.
+    /// Lets one answer of `/wait` go on, or one body be read that is sent to `/stall`.
     pub fn go_on(&self) {
         self.seen.go_on.notify_one();
     }
@@ -69,8 +69,11 @@ async fn serve(stream: TcpStream, seen: &Seen) -> std::io::Result<()> {
             }
         }
         seen.heads.lock().unwrap().push(head.clone());
-        let received = read_body(&mut stream, &head).await?;
         let path = head.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default().to_owned();
+        if path.ends_with("/stall") {
+            seen.go_on.notified().await;
+        }
+        let received = read_body(&mut stream, &head).await?;
         let out = stream.get_mut();
         match path.rsplit('/').collect::<Vec<_>>()[..] {
             [size, "size", ..] => {
@@ -96,6 +99,12 @@ async fn serve(stream: TcpStream, seen: &Seen) -> std::io::Result<()> {
                 out.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst\n\r\n").await?;
                 seen.go_on.notified().await;
                 out.write_all(b"7\r\nsecond\n\r\n0\r\n\r\n").await?;
+            }
+            // As the IAM, which allows everything.
+            ["verify", ..] => {
+                let body = r#"{"data":{"is_pass":true}}"#;
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                out.write_all(answer.as_bytes()).await?;
             }
             ["slow", ..] => {
                 tokio::time::sleep(Duration::from_millis(300)).await;

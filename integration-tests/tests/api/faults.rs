@@ -103,3 +103,38 @@ async fn drivers_answer_or_the_reason_is_told() {
     let missing = call(Method::GET, "/bcsapi/v4/netservice/x", "", vec![]).await;
     assert_eq!((missing.status.as_u16(), &missing.json()["code"]), (400, &json!("10")));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_environment_names_the_proxy_to_backends_that_are_elsewhere() {
+    let zookeeper = ZooKeeper::start().await;
+    let address = zookeeper.address().to_string();
+    let registrar = Registrar::new(&address);
+    // It answers for hosts that do not exist.
+    let proxy = Backend::start().await;
+    let _storage = registrar.register_at("storage", "192.0.2.1", 50024).await;
+    let _mesos = registrar.register_at("mesosdriver/BCS-MESOS-1", "192.0.2.2", 8080).await;
+    let metric = Backend::start().await;
+    let _metric = registrar.register("metricservice", &metric).await;
+    let service = spec(&json!({"bcs_zookeeper": address}))
+        .env("HTTP_PROXY", &format!("http://{}", proxy.address()))
+        .env("NO_PROXY", "192.0.2.128/25,.intern")
+        .start()
+        .await;
+    until_status(&service, "/bcsapi/v4/storage/x?a=%2F", 200).await;
+    let client = service.client();
+    eventually("the driver is found", SOON, async || {
+        let request = Request::get("/bcsapi/v4/scheduler/mesos/y").header("BCS-ClusterID", "BCS-MESOS-1");
+        client.request(request.body(Full::default()).unwrap()).await.unwrap().json()["code"] == 0
+    })
+    .await;
+    until_status(&service, "/bcsapi/v4/metric/z", 200).await;
+    let lines: Vec<String> = proxy.heads().iter().filter_map(|head| head.lines().next().map(str::to_owned)).collect();
+    assert_eq!(
+        lines,
+        [
+            "GET http://192.0.2.1:50024/bcsstorage/v1/x?a=%2F HTTP/1.1",
+            "GET http://192.0.2.2:8080/mesosdriver/v4/y HTTP/1.1",
+        ]
+    );
+    assert!(!metric.heads().is_empty());
+}

@@ -57,12 +57,12 @@ impl Registrar {
     /// Registers a backend; it stays registered as long as the result lives.
     pub async fn register(&self, module: &str, backend: &Backend) -> Registration {
         let address = backend.address();
-        let info = ServerInfo {
-            ip: address.ip().to_string(),
-            port: address.port().into(),
-            scheme: "http".into(),
-            ..ServerInfo::default()
-        };
+        self.register_at(module, &address.ip().to_string(), address.port()).await
+    }
+
+    /// The same for an address.
+    pub async fn register_at(&self, module: &str, ip: &str, port: u16) -> Registration {
+        let info = ServerInfo { ip: ip.to_owned(), port: port.into(), scheme: "http".into(), ..ServerInfo::default() };
         let registration = self.zookeeper.register(ServiceRegistration::new(module, "127.0.0.1", info));
         registration.first_result().await.unwrap();
         registration

@@ -10,10 +10,14 @@
 
 mod access;
 mod backend;
+mod console;
 mod database;
 mod faults;
 mod golden;
 mod harness;
+mod rbac;
+mod remote_check;
+mod replicas;
 mod security;
 mod start;
 mod streams;

@@ -13,8 +13,10 @@ use tokio::time::timeout;
 use crate::backend::Backend;
 use crate::harness::{Registrar, SOON, spec, until_status};
 
-const SIZE: usize = 64 << 20;
-/// What the service may grow by while a body passes that is four times as large.
+const SIZE: usize = 1 << 30;
+/// More than the buffers of four sockets.
+const STALLED: usize = 128 << 20;
+/// What the service may grow by while a body passes that is many times as large.
 const GROWTH: u64 = 16 << 20;
 
 async fn setup() -> (ZooKeeper, Backend, bcs_common::registry::Registration, Service) {
@@ -74,9 +76,30 @@ async fn bodies_pass_as_they_come() {
     for _ in 0..20 {
         assert_eq!(service.client().get("/bcsapi/v4/storage/x").await.unwrap().status, 200);
     }
+    drop(lazy);
+
+    // A backend that reads nothing of a long body: its client has to wait, and nobody else.
+    let mut hasty = connect(&service).await;
+    let request = format!("PUT /bcsapi/v4/storage/stall HTTP/1.1\r\nHost: h\r\nContent-Length: {STALLED}\r\n\r\n");
+    hasty.write_all(request.as_bytes()).await.unwrap();
+    let mut sent = 0;
+    while let Ok(written) = timeout(Duration::from_millis(500), hasty.write(&piece)).await {
+        sent += written.unwrap();
+        assert!(sent < STALLED, "all of it was taken");
+    }
+    for _ in 0..20 {
+        assert_eq!(service.client().get("/bcsapi/v4/storage/x").await.unwrap().status, 200);
+    }
     let after = service.daemon().process().resident_bytes();
     assert!(after < before + GROWTH, "{before} bytes before, {after} after");
-    drop(lazy);
+    backend.go_on();
+    while sent < STALLED {
+        let length = piece.len().min(STALLED - sent);
+        sent += timeout(SOON, hasty.write(&piece[..length])).await.unwrap().unwrap();
+    }
+    assert!(head(&mut hasty).await.starts_with("HTTP/1.1 200"));
+    let length = hasty.read(&mut body).await.unwrap();
+    assert!(String::from_utf8_lossy(&body[..length]).contains(&format!("\"data\":{STALLED}")));
 
     // The first piece of an answer comes before the second is made.
     let mut stream = connect(&service).await;

@@ -9,6 +9,7 @@
 )]
 
 mod agents;
+mod outbound;
 mod peers;
 mod proxy;
 mod service;

@@ -11,10 +11,10 @@ use crate::http::router::path;
 use crate::ini::Ini;
 use crate::registry::address::parse_list;
 use crate::tls::{key, pem};
-use crate::{secret, server_addresses};
+use crate::{secret, server_addresses, yaml as yaml_text};
 
 /// All of them.
-pub const ALL: &[fn(&[u8])] = &[config_file, ini, pem, private_key, secret, addresses, document, query];
+pub const ALL: &[fn(&[u8])] = &[yaml, config_file, ini, pem, private_key, secret, addresses, document, query];
 
 /// A JSON config file, by every key of an example.
 pub fn config_file(data: &[u8]) {
@@ -81,6 +81,14 @@ pub fn query(data: &[u8]) {
         && let Some(clean) = path::cleaned(&decoded)
     {
         assert!(path::cleaned(&clean).is_none(), "{clean}");
+    }
+}
+
+/// YAML that becomes JSON.
+pub fn yaml(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(json) = yaml_text::to_json(&text) {
+        assert!(serde_json::from_slice::<serde_json::Value>(&json).is_ok(), "{}", String::from_utf8_lossy(&json));
     }
 }
 

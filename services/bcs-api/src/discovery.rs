@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bcs_common::registry::zookeeper::ZooKeeper;
 use bcs_common::registry::{Node, Registry, ServerInfo};
 use bcs_common::shutdown::Shutdown;
-use bcs_tunnel::proxy::{Route, Trust, Upstream, UpstreamSettings};
+use bcs_tunnel::proxy::{HttpProxies, Route, Trust, Upstream, UpstreamSettings};
 use rand::seq::IndexedRandom;
 use rustls::ClientConfig;
 use tokio::sync::watch;
@@ -34,6 +34,14 @@ pub(crate) enum Module {
 impl Module {
     const REGISTERED: [Self; 5] =
         [Self::Storage, Self::NetworkDetection, Self::NetService, Self::MetricService, Self::ClusterKeeper];
+
+    /// How its backends are reached (api.md 5.1, 5.4).
+    fn reach(self) -> Reach {
+        match self {
+            Self::Storage | Self::NetworkDetection => Reach::Proxied,
+            _ => Reach::Direct,
+        }
+    }
 
     fn directory(self) -> &'static str {
         match self {
@@ -92,6 +100,17 @@ pub(crate) struct Backend {
     /// `scheme://host:port`.
     pub url: Arc<str>,
     pub upstream: Arc<Upstream>,
+    pub reach: Reach,
+}
+
+/// How a backend is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Direct,
+    /// Through the HTTP proxy that the environment names for it, if it does.
+    Proxied,
+    /// Through the tunnel of its agent.
+    Tunnel,
 }
 
 impl Backend {
@@ -111,16 +130,17 @@ impl fmt::Debug for Backend {
     }
 }
 
-/// Makes backends: knows the certificate to show them and how they are checked.
+/// Makes backends: knows the certificate to show them, how they are checked, and the proxies on the way.
 #[derive(Clone)]
 pub(crate) struct Dialer {
     tls: Arc<ClientConfig>,
+    proxies: HttpProxies,
     shutdown: Shutdown,
 }
 
 impl Dialer {
-    pub fn new(tls: Arc<ClientConfig>, shutdown: Shutdown) -> Self {
-        Self { tls, shutdown }
+    pub fn new(tls: Arc<ClientConfig>, proxies: HttpProxies, shutdown: Shutdown) -> Self {
+        Self { tls, proxies, shutdown }
     }
 
     /// What is trusted when a backend speaks TLS.
@@ -128,17 +148,28 @@ impl Dialer {
         Trust::Config(Arc::clone(&self.tls))
     }
 
+    /// A driver: of these only plain ones are behind proxies (api.md 5.2).
+    pub fn driver(&self, url: &str) -> Option<Backend> {
+        let reach = if url.starts_with("https:") { Reach::Direct } else { Reach::Proxied };
+        self.backend(url, reach)
+    }
+
     /// A backend at a URL; none if it is no URL.
-    pub fn backend(&self, url: &str) -> Option<Backend> {
+    pub fn backend(&self, url: &str, reach: Reach) -> Option<Backend> {
+        let route = match reach {
+            Reach::Proxied => Route::Proxied(self.proxies.clone()),
+            // What has no tunnel is reached directly.
+            Reach::Direct | Reach::Tunnel => Route::Direct,
+        };
         let settings = UpstreamSettings {
             addresses: vec![url.to_owned()],
             trust: self.trust(),
             server_name: None,
-            route: Route::Direct,
+            route,
             max_idle: MAX_IDLE,
         };
         match Upstream::new(&settings, self.shutdown.clone()) {
-            Ok(upstream) => Some(Backend { url: url.into(), upstream: Arc::new(upstream) }),
+            Ok(upstream) => Some(Backend { url: url.into(), upstream: Arc::new(upstream), reach }),
             Err(error) => {
                 warn!("{url} is skipped: {error}");
                 None
@@ -149,8 +180,10 @@ impl Dialer {
 
 type List = Vec<Backend>;
 
-/// The backends as they are now.
+/// The backends as they are now. Clones share them.
+#[derive(Clone)]
 pub(crate) struct Discovery {
+    nodes: BTreeMap<Module, watch::Receiver<Vec<Node>>>,
     modules: BTreeMap<Module, watch::Receiver<List>>,
     drivers: BTreeMap<Driver, watch::Receiver<BTreeMap<String, List>>>,
 }
@@ -160,11 +193,15 @@ impl Discovery {
     pub fn start(zookeeper: Option<&ZooKeeper>, beside: &Beside, dialer: &Dialer, shutdown: &Shutdown) -> Self {
         let mut modules = BTreeMap::new();
         let mut drivers = BTreeMap::new();
+        let mut registered = BTreeMap::new();
         if let Some(zookeeper) = zookeeper {
             for module in Module::REGISTERED {
                 let nodes = zookeeper.discover(module.directory());
+                registered.insert(module, nodes.clone());
                 let (name, dialer) = (module.directory(), dialer.clone());
-                let update = move |nodes: &Vec<Node>, list: &mut List| renew(name, list, nodes, url, &dialer);
+                let update = move |nodes: &Vec<Node>, list: &mut List| {
+                    renew(name, list, nodes, url, |url| dialer.backend(url, module.reach()));
+                };
                 modules.insert(module, follow(nodes, update, shutdown));
             }
             for driver in [Driver::Mesos, Driver::Kubernetes] {
@@ -173,17 +210,27 @@ impl Discovery {
                 let update = move |clusters: &BTreeMap<String, Vec<Node>>, lists: &mut BTreeMap<String, List>| {
                     for (cluster, nodes) in clusters {
                         let list = lists.entry(cluster.clone()).or_default();
-                        renew(name, list, nodes, external_url, &dialer);
+                        renew(name, list, nodes, external_url, |url| dialer.driver(url));
                     }
                 };
                 drivers.insert(driver, follow(clusters, update, shutdown));
             }
         }
         for (module, address) in beside.all() {
-            let list = dialer.backend(&format!("http://{address}")).into_iter().collect();
+            let list = dialer.backend(&format!("http://{address}"), Reach::Direct).into_iter().collect();
             modules.insert(module, watch::channel(list).1);
         }
-        Self { modules, drivers }
+        Self { nodes: registered, modules, drivers }
+    }
+
+    /// What the modules in the registry say about themselves: their directories and where they are.
+    pub fn services(&self) -> Vec<(&'static str, ServerInfo)> {
+        let mut services = Vec::new();
+        for (module, nodes) in &self.nodes {
+            let infos = nodes.borrow().iter().filter_map(|node| node.info.clone()).collect::<Vec<_>>();
+            services.extend(infos.into_iter().map(|info| (module.directory(), info)));
+        }
+        services
     }
 
     /// One of the backends of a module, by chance.
@@ -228,7 +275,13 @@ where
 
 /// Makes backends of nodes. Those that were there already keep their connections; those that have gone finish what they
 /// are doing.
-fn renew(module: &str, list: &mut List, nodes: &[Node], url: fn(&ServerInfo) -> Option<String>, dialer: &Dialer) {
+fn renew(
+    module: &str,
+    list: &mut List,
+    nodes: &[Node],
+    url: fn(&ServerInfo) -> Option<String>,
+    make: impl Fn(&str) -> Option<Backend>,
+) {
     let mut old = std::mem::take(list);
     for node in nodes {
         let Some(url) = node.info.as_ref().and_then(url) else {
@@ -240,7 +293,7 @@ fn renew(module: &str, list: &mut List, nodes: &[Node], url: fn(&ServerInfo) -> 
         }
         match old.iter().position(|known| *known.url == url) {
             Some(index) => list.push(old.swap_remove(index)),
-            None => list.extend(dialer.backend(&url).inspect(|backend| info!("{module}: new backend {backend:?}"))),
+            None => list.extend(make(&url).inspect(|backend| info!("{module}: new backend {backend:?}"))),
         }
     }
     for gone in old {
@@ -317,14 +370,15 @@ mod tests {
     async fn a_backend_that_stays_keeps_its_connections() {
         tls::install_provider();
         let tls = tls::client_config(&ClientTls::default(), &[]).unwrap();
-        let dialer = Dialer::new(tls, Shutdown::new());
+        let dialer = Dialer::new(tls, HttpProxies::default(), Shutdown::new());
+        let make = |url: &str| dialer.backend(url, Reach::Direct);
         let mut list = List::new();
         let bad = Node { info: None, ..node("bad", 0) };
-        renew("storage", &mut list, &[node("a", 1), bad, node("b", 2), node("c", 2)], url, &dialer);
+        renew("storage", &mut list, &[node("a", 1), bad, node("b", 2), node("c", 2)], url, make);
         let urls = |list: &List| list.iter().map(|backend| backend.url.to_string()).collect::<Vec<_>>();
         assert_eq!(urls(&list), ["http://127.0.0.1:1", "http://127.0.0.1:2"]);
         let kept = Arc::clone(&list[1].upstream);
-        renew("storage", &mut list, &[node("b", 2), node("d", 3)], url, &dialer);
+        renew("storage", &mut list, &[node("b", 2), node("d", 3)], url, make);
         assert_eq!(urls(&list), ["http://127.0.0.1:2", "http://127.0.0.1:3"]);
         assert!(Arc::ptr_eq(&kept, &list[0].upstream));
     }
@@ -333,7 +387,8 @@ mod tests {
     async fn services_of_the_process_need_no_registry() {
         tls::install_provider();
         let shutdown = Shutdown::new();
-        let dialer = Dialer::new(tls::client_config(&ClientTls::default(), &[]).unwrap(), shutdown.clone());
+        let tls = tls::client_config(&ClientTls::default(), &[]).unwrap();
+        let dialer = Dialer::new(tls, HttpProxies::default(), shutdown.clone());
         let beside = Beside { storage: Some("127.0.0.1:50024".parse().unwrap()), ..Beside::default() };
         let discovery = Discovery::start(None, &beside, &dialer, &shutdown);
         assert_eq!(discovery.backend(Module::Storage).unwrap().authority(), "127.0.0.1:50024");

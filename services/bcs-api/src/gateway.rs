@@ -5,14 +5,16 @@ use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bcs_common::http::router::{RouterService, decoded_path};
-use bcs_common::http::{Body, page_not_found};
+use bcs_common::http::router::{Router, RouterService, decoded_path};
+use bcs_common::http::{Body, openapi, page_not_found};
 use bcs_tunnel::TunnelServer;
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use tower::Service;
 
+use crate::console::Console;
 use crate::kube::{self, KubeProxy};
+use crate::service::PROGRAM;
 use crate::tunnels::CONNECT_PATH;
 use crate::webconsole::Webconsole;
 use crate::{forward, rest};
@@ -28,6 +30,22 @@ pub(crate) struct Parts {
     pub v4: RouterService<forward::Shared>,
     pub rest: RouterService<rest::Shared>,
     pub kube: KubeProxy,
+    pub console: Option<Console>,
+}
+
+/// The routes of the parts that have no router.
+const OTHER_ROUTES: [(&[Method], &str); 3] = [
+    (&[Method::GET], CONNECT_PATH),
+    (&ANY, "/bcsapi/v1/webconsole/{uri:*}"),
+    (&ANY, "/tunnels/clusters/{cluster_identifier}/{uri:*}"),
+];
+const ANY: [Method; 7] =
+    [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
+
+/// All routes, as OpenAPI.
+pub(crate) fn document(v4: &Router<forward::Shared>, rest: &Router<rest::Shared>) -> String {
+    let others = OTHER_ROUTES.iter().flat_map(|(methods, path)| methods.iter().map(move |method| (method, *path)));
+    openapi::of_routes(PROGRAM.name(), v4.routes().chain(rest.routes()).chain(others))
 }
 
 /// Sends every request to the part that its path belongs to.
@@ -90,14 +108,47 @@ impl Service<Request<Body>> for Gateway {
             Part::Connect => Box::pin(async move { Ok(parts.tunnels.accept(request).await) }),
             Part::Webconsole => Box::pin(async move { Ok(parts.webconsole.serve(request).await) }),
             Part::Kube(identifier) => Box::pin(async move { Ok(parts.kube.serve(request, &identifier).await) }),
-            Part::None => Box::pin(ready(Ok(page_not_found()))),
+            Part::None => Box::pin(async move {
+                // Nothing here reads a body.
+                let (head, _) = request.into_parts();
+                Ok(match &parts.console {
+                    Some(console) => console.serve(&head).await,
+                    None => page_not_found(),
+                })
+            }),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
     use super::*;
+
+    #[test]
+    fn the_document_lists_every_route_of_every_part() {
+        let (v4, rest) = (forward::router(true, true), rest::router());
+        let document: Value = serde_json::from_str(&document(&v4, &rest)).unwrap();
+        let listed: BTreeSet<String> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| format!("{method} {path}")))
+            .filter(|entry| !entry.starts_with("parameters "))
+            .collect();
+        let line = |(method, path): (&Method, &str)| {
+            format!("{} {}", method.as_str().to_lowercase(), path.replace(":*}", "}"))
+        };
+        let mut wanted: BTreeSet<String> = v4.routes().chain(rest.routes()).map(line).collect();
+        for (methods, path) in OTHER_ROUTES {
+            assert_ne!(Part::of(path), Part::None, "{path}");
+            wanted.extend(methods.iter().map(|method| line((method, path))));
+        }
+        assert_eq!(listed, wanted);
+    }
 
     #[test]
     fn the_first_part_that_fits() {

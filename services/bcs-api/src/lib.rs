@@ -5,7 +5,8 @@
 //! main, start ──► gateway (which part?) ──► v4: auth (may it pass?) ──► forward to a backend of discovery
 //!                                      ├──► rest (read, answer) ────► auth, store ──► bcs-sql
 //!                                      ├──► kube proxy ─────────────► auth, store, bcs-tunnel
-//!                                      └──► tunnels, webconsole ────► bcs-tunnel
+//!                                      ├──► tunnels, webconsole ────► bcs-tunnel
+//!                                      └──► console ────────────────► bcs-console
 //! ```
 //!
 //! [`main`] is the whole program; [`start`] runs the service inside of another process.
@@ -13,10 +14,9 @@
 mod auth;
 mod bootstrap;
 mod certs;
+mod console;
 mod discovery;
 mod forward;
-#[cfg(any(test, fuzzing))]
-pub mod fuzz;
 mod gateway;
 mod kube;
 mod metrics;

@@ -48,6 +48,7 @@ fn gateway() -> Vec<Opt> {
         Opt::string_list("webconsole_allow", "networks (a.b.c.d/n) that web consoles may reach; all if none is named"),
         Opt::string("edition", "ieod", "which service checks access tokens: ieod or ee, anything else is none"),
         Opt::string("peer_token", "", "secret that the instances of this program share").secret(),
+        Opt::boolean("console", false, "serve the web console on the HTTPS port, for super users"),
         Opt::uint("max_body_size", MAX_BODY_SIZE, "bytes of a request body that has to be read before it is sent on"),
     ]
 }
@@ -133,6 +134,8 @@ pub struct Options {
     pub edition: String,
     /// As configured; see [`Options::peer_token`].
     pub peer_token: String,
+    /// The web console is served on the HTTPS port.
+    pub console: bool,
     /// Longest request body, in bytes, that is read into memory.
     pub max_body_size: u64,
     /// `bkiam_auth`.

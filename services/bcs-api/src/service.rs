@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bcs_common::errors::chain;
 use bcs_common::http::envelope::Program;
+use bcs_common::http::router::Router;
 use bcs_common::http::server::{Listener, ServerOptions, host_port, serve};
 use bcs_common::metrics::{Health, MetricServer};
 use bcs_common::registry::zookeeper::{ZooKeeper, ZooKeeperError, ZooKeeperOptions};
@@ -14,19 +15,21 @@ use bcs_common::registry::{Registration, Registry, ServiceRegistration};
 use bcs_common::shutdown::Shutdown;
 use bcs_common::tls::TlsError;
 use bcs_common::{build_constants, logs, version};
+use bcs_console::ServiceAt;
 use bcs_sql::schema::SchemaError;
 use bcs_sql::{Database, Dialect, Dsn, DsnError, SqlError};
 use bcs_tke::TkeClient;
-use bcs_tunnel::proxy::Upstreams;
+use bcs_tunnel::proxy::{HttpProxies, Upstreams};
 use bcs_tunnel::{KeepAlive, TunnelOptions, TunnelServer};
 use tracing::{error, info, warn};
 
 use crate::auth::{FilterError, HttpClient, Paas, Users, V4Filter};
 use crate::bootstrap::{self, BootstrapError};
+use crate::console::Console;
 use crate::discovery::{Beside, Dialer, Discovery};
 use crate::forward::{self, V4};
-use crate::gateway::{Gateway, Parts};
-use crate::kube::KubeProxy;
+use crate::gateway::{self, Gateway, Parts};
+use crate::kube::{self, KubeProxy};
 use crate::metrics::ApiMetrics;
 use crate::networks::{Allowed, NetworkError};
 use crate::options::{Options, TkeOptions};
@@ -138,15 +141,33 @@ pub async fn start(options: &Options, beside: &Beside, shutdown: &Shutdown) -> R
     let bound = |listener: &Option<Listener>| listener.as_ref().map(Listener::local_addr);
     let here = registration::this(options, bound(&secure), bound(&insecure));
     let zookeeper = zookeeper(options, &health, shutdown)?;
-    let parts = Assembly { options, beside, shutdown, registry: &registry, store, here: &here };
-    let gateway = Gateway(Arc::new(parts.make(zookeeper.as_ref())?));
-    let tunnels = gateway.0.tunnels.clone();
+    let routers = (forward::router(beside.user_manager.is_some(), beside.cluster_manager.is_some()), rest::router());
+    let document = gateway::document(&routers.0, &routers.1);
+    // Its address is known before the tunnels are there.
+    let tunnels = Arc::new(OnceLock::new());
+    let server = metric_server(registry.clone(), &health, document.clone(), Arc::clone(&tunnels))?;
+    let metric_address = start_metrics(options, server, shutdown).await;
+    let console = options.console.then(|| ServiceAt {
+        name: PROGRAM.name().to_owned(),
+        scheme: "https".to_owned(),
+        address: bound(&secure),
+        metrics: metric_address,
+    });
+    if console.is_some() && secure.is_none() {
+        warn!("no console: it is on the HTTPS port, and server_cert_file and server_key_file are not set");
+    }
+    let console = console.map(|here| (here, document));
+    let parts = Assembly { options, beside, shutdown, registry: &registry, store, here: &here, console };
+    let gateway = Gateway(Arc::new(parts.make(routers, zookeeper.as_ref())?));
+    tunnels.get_or_init(|| gateway.0.tunnels.clone());
     let [address, insecure_address] =
         [secure, insecure].map(|listener| listener.map(|listener| serve_on(listener, gateway.clone(), shutdown)));
-    let metric_address = start_metrics(options, registry, &health, tunnels, shutdown).await?;
     let registration = zookeeper.map(|zookeeper| zookeeper.register(here));
     Ok(Running { address, insecure_address, metric_address, _registration: registration })
 }
+
+/// Of `/bcsapi` and of `/rest`.
+type Routers = (Router<forward::Shared>, Router<rest::Shared>);
 
 /// What the parts of the gateway are made of.
 struct Assembly<'a> {
@@ -156,21 +177,26 @@ struct Assembly<'a> {
     registry: &'a prometheus::Registry,
     store: Store,
     here: &'a ServiceRegistration,
+    /// If there is a console: what it says about this service, and the OpenAPI document of it.
+    console: Option<(ServiceAt, String)>,
 }
 
 impl Assembly<'_> {
-    fn make(self, zookeeper: Option<&ZooKeeper>) -> Result<Parts, StartError> {
-        let Self { options, beside, shutdown, store, .. } = &self;
+    fn make(&self, (v4_router, rest_router): Routers, zookeeper: Option<&ZooKeeper>) -> Result<Parts, StartError> {
+        let Self { options, beside, shutdown, store, .. } = self;
         let metrics = ApiMetrics::new(self.registry)?;
         let client = HttpClient::new(certs::iam(options)?);
         let paas = Paas::new(&options.edition, &options.bkiam_auth, client.clone());
         let users = Users::new(store.clone(), paas);
         let tunnels = self.tunnels(zookeeper)?;
-        let dialer = Dialer::new(certs::client(options)?, (*shutdown).clone());
+        let proxies = HttpProxies::from_env();
+        let dialer = Dialer::new(certs::client(options)?, proxies.clone(), (*shutdown).clone());
         let upstreams = Upstreams::new((*shutdown).clone());
+        let discovery = Discovery::start(zookeeper, beside, &dialer, shutdown);
         let v4 = V4 {
             filter: V4Filter::start(&options.bkiam_auth, &client, shutdown)?,
-            discovery: Discovery::start(zookeeper, beside, &dialer, shutdown),
+            console_users: self.console.is_some().then(|| users.clone()),
+            discovery: discovery.clone(),
             dialer: dialer.clone(),
             store: store.clone(),
             tunnels: tunnels.clone(),
@@ -180,6 +206,10 @@ impl Assembly<'_> {
         };
         let rest =
             Rest { store: store.clone(), users: users.clone(), tke: tke_client(options)?, metrics: metrics.clone() };
+        let console = match &self.console {
+            Some((here, document)) => Some(Console::new(users.clone(), discovery, here.clone(), document.clone())?),
+            None => None,
+        };
         let bke = &options.bke;
         let fixtures = &bke.cluster_credentials_fixtures;
         Ok(Parts {
@@ -190,10 +220,19 @@ impl Assembly<'_> {
                 dialer,
                 metrics: metrics.clone(),
             },
-            v4: forward::router(beside.user_manager.is_some(), beside.cluster_manager.is_some())
-                .into_service(Arc::new(v4)),
-            rest: rest::router().into_service(Arc::new(rest)),
-            kube: KubeProxy::new(store.clone(), users, tunnels.clone(), upstreams, fixtures, bke.turn_on_rbac, metrics),
+            console,
+            v4: v4_router.into_service(Arc::new(v4)),
+            rest: rest_router.into_service(Arc::new(rest)),
+            kube: KubeProxy {
+                store: store.clone(),
+                users,
+                tunnels: tunnels.clone(),
+                upstreams,
+                proxies,
+                fixtures: kube::fixtures::load(fixtures),
+                is_rbac_on: bke.turn_on_rbac,
+                metrics,
+            },
             tunnels,
         })
     }
@@ -304,26 +343,30 @@ fn serve_on(listener: Listener, gateway: Gateway, shutdown: &Shutdown) -> Socket
     address
 }
 
-/// A taken metric port costs the metrics, not the service.
-async fn start_metrics(
-    options: &Options,
+/// The metrics, the routes and the tunnels; those once they are there.
+fn metric_server(
     metrics: prometheus::Registry,
     health: &Health,
-    tunnels: TunnelServer,
-    shutdown: &Shutdown,
-) -> Result<Option<SocketAddr>, StartError> {
+    document: String,
+    tunnels: Arc<OnceLock<TunnelServer>>,
+) -> Result<MetricServer, StartError> {
     // The original has nothing but the metrics here.
     let server = MetricServer::new(metrics, health.clone(), version::text(), logs::set_level)?.without_healthz();
-    let server = server.report("/tunnels", move || tunnels.report());
+    let report = move || tunnels.get().map_or_else(|| b"[]".to_vec(), TunnelServer::report);
+    Ok(server.openapi(document).report("/tunnels", report))
+}
+
+/// A taken metric port costs the metrics, not the service.
+async fn start_metrics(options: &Options, server: MetricServer, shutdown: &Shutdown) -> Option<SocketAddr> {
     match bind("metric", &options.service.address, options.metric.metric_port, None).await {
         Ok(listener) => {
             let address = listener.local_addr();
             shutdown.spawn("metric server", server.serve(listener, shutdown.clone()));
-            Ok(Some(address))
+            Some(address)
         }
         Err(failure) => {
             error!("no metrics: {}", failure.causes());
-            Ok(None)
+            None
         }
     }
 }

@@ -14,7 +14,7 @@ use http::header::{
 use http::{Request, Response, StatusCode, Uri};
 use tracing::{debug, warn};
 
-use crate::discovery::{Backend, Dialer};
+use crate::discovery::{Backend, Dialer, Reach};
 use crate::metrics::{ApiMetrics, Outcome, RequestType, WEBSOCKET, method_label};
 use crate::networks::Allowed;
 use crate::path;
@@ -85,7 +85,7 @@ impl Webconsole {
             return Err(refused(StatusCode::FORBIDDEN, "param host_ip is not allowed\n"));
         }
         let url = format!("{}://{}", self.scheme, SocketAddr::new(address, self.port));
-        self.dialer.backend(&url).ok_or_else(|| refused(StatusCode::BAD_GATEWAY, ""))
+        self.dialer.backend(&url, Reach::Proxied).ok_or_else(|| refused(StatusCode::BAD_GATEWAY, ""))
     }
 
     async fn websocket(&self, backend: &Backend, request: Request<Body>) -> (Response<Body>, Outcome) {

@@ -1,13 +1,11 @@
 //! The umbrella command `bcs`: all services in one process, and tools for operators.
 
-mod certificate;
 mod certs;
 pub mod cli;
 mod config_check;
 mod crypt;
 mod cryptools;
 mod entry;
-mod http;
 mod running;
 mod server;
 mod snapshot;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use bcs_console::ServiceAt;
 use serde::{Deserialize, Serialize};
 
 /// The file in the data directory.
@@ -22,19 +23,6 @@ pub struct Running {
     pub console: Option<SocketAddr>,
     /// Its services.
     pub services: Vec<ServiceAt>,
-}
-
-/// Where a service is.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-pub struct ServiceAt {
-    /// Name of the program.
-    pub name: String,
-    /// `http` or `https`.
-    pub scheme: String,
-    /// Where it serves; none: it only works.
-    pub address: Option<SocketAddr>,
-    /// Where its metrics and its health are.
-    pub metrics: Option<SocketAddr>,
 }
 
 /// Says that a server runs. Nobody else than its user learns of it.

@@ -16,6 +16,7 @@ use bcs_common::http::server::Listener;
 use bcs_common::logs;
 use bcs_common::registry::MemoryRegistry;
 use bcs_common::shutdown::Shutdown;
+use bcs_console::ServiceAt;
 use bcs_user_manager::AdminToken;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -23,7 +24,7 @@ use thiserror::Error;
 use crate::certs;
 use crate::cli::ServerArgs;
 use crate::entry::{Backends, Entry};
-use crate::running::{Announced, Running, ServiceAt};
+use crate::running::{Announced, Running};
 
 /// How long the services may take to end what they have begun.
 const STOP_LIMIT: Duration = Duration::from_secs(5);

@@ -1,15 +1,14 @@
 //! `bcs status`: whether the server of a data directory runs, and how its services are.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use bcs_console::client::Client;
+use bcs_console::{Readiness, readiness};
 use thiserror::Error;
 
-use crate::http::Client;
-use crate::running::{self, ServiceAt};
+use crate::running;
 
 #[derive(Debug, Error)]
 enum StatusError {
@@ -19,22 +18,6 @@ enum StatusError {
     Gone(String, u32),
     #[error("not everything is ready")]
     NotReady,
-}
-
-/// The answer of `/readyz`.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct Readiness {
-    /// Whether all parts are.
-    pub ready: bool,
-    /// `ok` or what is wrong, by part.
-    #[serde(default)]
-    pub parts: BTreeMap<String, String>,
-}
-
-/// Asks a service for its readiness; none: it does not answer.
-pub async fn readiness(client: &Client, service: &ServiceAt) -> Option<Readiness> {
-    let (_, body) = client.get(service.metrics?, "/readyz").await.ok()?;
-    serde_json::from_slice(&body).ok()
 }
 
 /// Prints one line a service. An error: there is no server, or not all of it is ready.
@@ -79,6 +62,8 @@ fn text(readiness: Option<&Readiness>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bcs_console::ServiceAt;
+
     use super::*;
     use crate::running::{Announced, Running};
 

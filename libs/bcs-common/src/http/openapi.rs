@@ -10,8 +10,13 @@ use crate::version;
 /// The document as JSON text. Paths and methods are those of the router, parameters those of the templates; bodies and
 /// answers are JSON whose members the specification of the service explains.
 pub fn document<S: Clone + Send + Sync + 'static>(title: &str, router: &Router<S>) -> String {
+    of_routes(title, router.routes())
+}
+
+/// The same for a service that has more than one router.
+pub fn of_routes<'m, 't>(title: &str, routes: impl Iterator<Item = (&'m Method, &'t str)>) -> String {
     let mut paths = Map::new();
-    for (method, template) in router.routes() {
+    for (method, template) in routes {
         let (path, parameters) = path_of(template);
         let item = paths.entry(path).or_insert_with(|| match parameters.is_empty() {
             true => json!({}),

@@ -2,11 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bcs_common::shutdown::Shutdown;
 use parking_lot::Mutex;
 
 use super::upstream::{Upstream, UpstreamError, UpstreamSettings};
+
+/// Time between two looks at the address in use, where there are several (api.md 7.3).
+const PROBE_PERIOD: Duration = Duration::from_secs(5);
+/// An address that lets a connection and its handshake wait for so long does not answer.
+const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Backends by a key of the caller, for example the cluster. Clones share them.
 #[derive(Clone, Debug)]
@@ -46,12 +52,34 @@ impl Upstreams {
             upstream.close();
             return Ok(upstream);
         }
+        self.keep_probing(&upstream);
         let entry = (settings.clone(), Arc::clone(&upstream));
         let replaced = self.upstreams.lock().insert(key.to_owned(), entry);
         if let Some((_, old)) = replaced {
             old.close();
         }
         Ok(upstream)
+    }
+
+    /// Of several addresses one that answers is known before the next request needs it.
+    fn keep_probing(&self, upstream: &Arc<Upstream>) {
+        if !upstream.has_choice() {
+            return;
+        }
+        let (upstream, stop) = (Arc::downgrade(upstream), self.shutdown.token());
+        self.shutdown.spawn(
+            "upstream probe",
+            stop.run_until_cancelled_owned(async move {
+                let mut ticks = tokio::time::interval(PROBE_PERIOD);
+                loop {
+                    ticks.tick().await;
+                    match upstream.upgrade() {
+                        Some(upstream) => upstream.probe(PROBE_LIMIT).await,
+                        None => return,
+                    }
+                }
+            }),
+        );
     }
 
     /// Forgets the backend of a key and closes its idle connections.

@@ -122,7 +122,7 @@ async fn forward_upgrade(
 ) -> Result<Response<Body>, ProxyError> {
     let client = hyper::upgrade::on(&mut request);
     let host = host_of(&request);
-    let mut sender = upstream.open().await?;
+    let mut sender = upstream.open_for_upgrade().await?;
     let answer = sender.send_request(prepare(request, rules, host)).await;
     let mut response = answer.map_err(|error| ProxyError::exchange(&error))?;
     let status = response.status();

@@ -51,6 +51,11 @@ impl Pool {
         }
     }
 
+    /// Drops all idle connections.
+    pub fn clear(&self) {
+        self.idle.lock().connections = Vec::new();
+    }
+
     /// Drops all idle connections, and those that become idle later.
     pub fn close(&self) {
         let mut idle = self.idle.lock();

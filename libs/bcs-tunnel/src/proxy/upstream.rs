@@ -9,8 +9,9 @@ use std::time::Duration;
 use bcs_common::http::Body;
 use bcs_common::shutdown::Shutdown;
 use bcs_common::tls::{self, TlsError};
-use http::header::HOST;
-use http::{HeaderValue, Method, Request, Response};
+use http::header::{HOST, PROXY_AUTHORIZATION};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -25,6 +26,7 @@ use tokio_rustls::TlsConnector;
 
 use super::address::{Address, AddressError};
 use super::error::{ProxyError, Stage};
+use super::outbound::{HttpProxies, Via};
 use super::pool::{Pool, Pooled};
 use crate::client::Stream;
 use crate::server::TunnelServer;
@@ -42,6 +44,8 @@ const SETTLE: Duration = Duration::from_millis(100);
 pub enum Route {
     /// By TCP.
     Direct,
+    /// By TCP, through the HTTP proxy on the way to the address, if there is one.
+    Proxied(HttpProxies),
     /// Through the tunnel of an agent.
     Tunnel {
         /// Where the agents are.
@@ -102,6 +106,7 @@ impl PartialEq for UpstreamSettings {
     fn eq(&self, other: &Self) -> bool {
         let same_route = match (&self.route, &other.route) {
             (Route::Direct, Route::Direct) => true,
+            (Route::Proxied(a), Route::Proxied(b)) => a == b,
             (Route::Tunnel { key: a, .. }, Route::Tunnel { key: b, .. }) => a == b,
             _ => false,
         };
@@ -144,6 +149,15 @@ struct Endpoint {
     address: Address,
     host_port: String,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    via: Option<Via>,
+}
+
+/// What a connection is for: a plain `http` backend behind a proxy gets requests from the proxy, and everything else
+/// through it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Requests,
+    Stream,
 }
 
 impl fmt::Debug for Upstream {
@@ -173,7 +187,11 @@ impl Upstream {
                 (Some(tls), true) => Some((tls.clone(), server_name(name)?)),
                 _ => None,
             };
-            Ok::<_, UpstreamError>(Endpoint { host_port: address.host_port(), tls, address })
+            let via = match &settings.route {
+                Route::Proxied(proxies) => proxies.to(&address),
+                Route::Direct | Route::Tunnel { .. } => None,
+            };
+            Ok::<_, UpstreamError>(Endpoint { host_port: address.host_port(), tls, via, address })
         };
         Ok(Self {
             endpoints: addresses.into_iter().map(endpoint).collect::<Result<_, _>>()?,
@@ -207,12 +225,16 @@ impl Upstream {
     /// # Errors
     /// That of the last address.
     pub async fn connect(&self) -> Result<Box<dyn Stream>, ProxyError> {
+        self.connect_for(Purpose::Stream).await
+    }
+
+    async fn connect_for(&self, purpose: Purpose) -> Result<Box<dyn Stream>, ProxyError> {
         let first = self.current.load(Ordering::Relaxed);
         let mut error = ProxyError::connect("no address");
         for step in 0..self.endpoints.len() {
             let index = (first + step) % self.endpoints.len();
             let Some(endpoint) = self.endpoints.get(index) else { continue };
-            match self.connect_to(endpoint).await {
+            match self.connect_to(endpoint, purpose).await {
                 Ok(stream) => {
                     self.current.store(index, Ordering::Relaxed);
                     return Ok(stream);
@@ -223,15 +245,38 @@ impl Upstream {
         Err(error)
     }
 
-    async fn connect_to(&self, endpoint: &Endpoint) -> Result<Box<dyn Stream>, ProxyError> {
+    /// Whether there is another address to go to.
+    pub(super) fn has_choice(&self) -> bool {
+        self.endpoints.len() > 1
+    }
+
+    /// Looks whether the address in use still answers, and takes the first other one that does if not. Connections that
+    /// are kept to an address that went silent are closed: a request would wait on them.
+    pub(super) async fn probe(&self, limit: Duration) {
+        let answers = async |index: usize| match self.endpoints.get(index) {
+            Some(endpoint) => matches!(timeout(limit, self.connect_to(endpoint, Purpose::Requests)).await, Ok(Ok(_))),
+            None => false,
+        };
+        let current = self.current.load(Ordering::Relaxed);
+        if answers(current).await {
+            return;
+        }
+        for index in (0..self.endpoints.len()).filter(|index| *index != current) {
+            if answers(index).await {
+                self.current.store(index, Ordering::Relaxed);
+                self.pool.clear();
+                return;
+            }
+        }
+    }
+
+    async fn connect_to(&self, endpoint: &Endpoint, purpose: Purpose) -> Result<Box<dyn Stream>, ProxyError> {
         let stream: Box<dyn Stream> = match &self.route {
             Route::Tunnel { server, key } => {
                 let stream = server.dial(key, "tcp", &endpoint.host_port);
                 Box::new(stream.map_err(|error| ProxyError::new(Stage::Connect, &error))?)
             }
-            Route::Direct => Box::new(dial(&endpoint.host_port).await.map_err(|error| {
-                ProxyError::connect(format!("dial tcp {}: {}", endpoint.host_port, reason(&error)))
-            })?),
+            Route::Direct | Route::Proxied(_) => Box::new(endpoint.dial(purpose).await?),
         };
         let Some((tls, name)) = &endpoint.tls else { return Ok(stream) };
         match timeout(TLS, tls.connect(name.clone(), stream)).await {
@@ -249,9 +294,14 @@ impl Upstream {
         }
     }
 
+    /// A new connection that is ready for a request that upgrades it.
+    pub(super) async fn open_for_upgrade(&self) -> Result<SendRequest<Body>, ProxyError> {
+        self.open(Purpose::Stream).await
+    }
+
     /// A new connection that is ready for a request.
-    pub(super) async fn open(&self) -> Result<SendRequest<Body>, ProxyError> {
-        let stream = self.connect().await?;
+    async fn open(&self, purpose: Purpose) -> Result<SendRequest<Body>, ProxyError> {
+        let stream = self.connect_for(purpose).await?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| ProxyError::exchange(&error))?;
         // It ends when its sender is dropped: with the pool, or with the answer it carries.
@@ -265,11 +315,11 @@ impl Upstream {
     /// # Errors
     /// If no answer begins.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, ProxyError> {
-        self.add_host(&mut request);
+        self.address(&mut request);
         loop {
             let (mut sender, reused) = match self.kept().await {
                 Some(sender) => (sender, true),
-                None => (self.open().await?, false),
+                None => (self.open(Purpose::Requests).await?, false),
             };
             let again = if reused { repeatable(&request) } else { None };
             match sender.try_send_request(request).await {
@@ -299,15 +349,45 @@ impl Upstream {
         response.map(|body| Body::new(Pooled::new(body, sender, &self.pool)))
     }
 
-    fn add_host(&self, request: &mut Request<Body>) {
-        if request.headers().contains_key(HOST) {
-            return;
-        }
-        let current = self.endpoints.get(self.current.load(Ordering::Relaxed));
-        let host = current.and_then(|endpoint| HeaderValue::try_from(&endpoint.address.authority).ok());
-        if let Some(host) = host {
+    /// Adds `Host` where there is none; a proxy also wants to know where to go.
+    fn address(&self, request: &mut Request<Body>) {
+        let Some(endpoint) = self.endpoints.get(self.current.load(Ordering::Relaxed)) else { return };
+        let authority = &endpoint.address.authority;
+        if !request.headers().contains_key(HOST)
+            && let Ok(host) = HeaderValue::try_from(authority)
+        {
             request.headers_mut().insert(HOST, host);
         }
+        let Some(via) = endpoint.via.as_ref().filter(|_| endpoint.tls.is_none()) else { return };
+        let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+        if let Ok(uri) = Uri::builder().scheme("http").authority(authority.as_str()).path_and_query(target).build() {
+            *request.uri_mut() = uri;
+        }
+        if let Some(authorization) = &via.authorization {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
+    }
+}
+
+impl Endpoint {
+    /// A TCP connection to the backend, or to the proxy that sends requests on to it.
+    async fn dial(&self, purpose: Purpose) -> Result<TcpStream, ProxyError> {
+        let failed = |what: &str, error: &io::Error| ProxyError::connect(format!("{what}: {}", reason(error)));
+        let Some(via) = &self.via else {
+            return dial(&self.host_port)
+                .await
+                .map_err(|error| failed(&format!("dial tcp {}", self.host_port), &error));
+        };
+        let mut stream = dial(&via.host_port)
+            .await
+            .map_err(|error| failed(&format!("proxyconnect tcp: dial tcp {}", via.host_port), &error))?;
+        if self.tls.is_some() || purpose == Purpose::Stream {
+            let through = timeout(DIAL, via.connect_through(&mut stream, &self.host_port)).await;
+            through
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+                .map_err(|error| failed(&format!("proxyconnect tcp: {}", via.host_port), &error))?;
+        }
+        Ok(stream)
     }
 }
 

@@ -1,9 +1,12 @@
 //! mesos and k8s: to the driver of a cluster, through its tunnel or by its address in ZooKeeper (api.md 5.2, 5.3).
 
+use std::time::Duration;
+
 use bcs_common::errors::chain;
 use bcs_common::http::body::BodyError;
 use bcs_common::http::router::Call;
 use bcs_common::http::{Body, code, text};
+use bcs_common::yaml;
 use bcs_tunnel::proxy::{self, Route, Rules, UpstreamSettings};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
@@ -13,17 +16,17 @@ use tracing::{error, warn};
 
 use super::answer::{Failure, too_large};
 use super::send::{Outgoing, client_headers, exchange, read_body};
-use super::{Family, V4, yaml};
-use crate::discovery::{Backend, Driver};
+use super::{Family, V4};
+use crate::discovery::{Backend, Driver, Reach};
 use crate::metrics::Outcome;
 use crate::path;
 
 /// Names the cluster.
 const CLUSTER_ID: HeaderName = HeaderName::from_static("bcs-clusterid");
-/// Only exactly this type is converted.
-const YAML: &[u8] = b"application/x-yaml";
 /// Where mesos requests may be upgraded: the path behind the family's prefix.
 const UPGRADES: &str = "webconsole/";
+/// How long a driver may take until its answer begins, see [`head_limit`].
+const HEAD_LIMIT: Duration = Duration::from_secs(30);
 /// Idle connections that are kept through a tunnel.
 const MAX_IDLE: usize = 10;
 
@@ -58,27 +61,22 @@ pub(super) async fn forward(v4: &V4, call: Call, family: &Family, driver: Driver
     headers = client_headers(headers);
     headers.entry(CONTENT_TYPE).or_insert_with(|| json.clone());
     headers.entry(ACCEPT).or_insert(json);
-    let outgoing = Outgoing { method: call.parts.method, target, headers, body };
+    let head_limit = head_limit(&backend);
+    let outgoing = Outgoing { method: call.parts.method, target, headers, body, head_limit };
     match exchange(&v4.dialer, backend, outgoing).await {
         Ok(response) => (response, Some(Outcome::Success)),
         Err(_) => failed(&Failure::of(code::API_REQUEST_MESOS_API_FAIL)),
     }
 }
 
+/// Only drivers that are reached directly and over TLS are hurried (api.md 5.2).
+fn head_limit(backend: &Backend) -> Option<Duration> {
+    (backend.is_https() && backend.reach == Reach::Direct).then_some(HEAD_LIMIT)
+}
+
 /// The body as JSON if it is said to be YAML; none if it is not even that.
 fn converted(headers: &HeaderMap, body: Bytes) -> Option<Bytes> {
-    let is_yaml = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == YAML);
-    if !is_yaml || body.is_empty() {
-        return Some(body);
-    }
-    let text = std::str::from_utf8(&body).ok()?;
-    match yaml::to_json(text) {
-        Ok(json) => Some(json.into()),
-        Err(error) => {
-            warn!("a YAML body cannot be converted: {error}");
-            None
-        }
-    }
+    yaml::body_as_json(headers, body).inspect_err(|error| warn!("a YAML body cannot be converted: {error}")).ok()
 }
 
 /// Pipes a web console; the request otherwise goes as every other one.
@@ -143,5 +141,5 @@ async fn tunnelled(v4: &V4, cluster: &str) -> Result<Option<Backend>, Failure> {
     })?;
     // Without the path of the address, as the pool takes it.
     let origin = row.server_address.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
-    Ok(Some(Backend { url: origin.into(), upstream }))
+    Ok(Some(Backend { url: origin.into(), upstream, reach: Reach::Tunnel }))
 }

@@ -5,7 +5,6 @@ mod drivers;
 mod modules;
 mod send;
 mod streams;
-pub(crate) mod yaml;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,9 +13,11 @@ use bcs_common::http::Body;
 use bcs_common::http::router::{Call, Router, decoded_path};
 use bcs_tunnel::TunnelServer;
 use bcs_tunnel::proxy::Upstreams;
+use http::request::Parts;
 use http::{Method, Response};
 
-use crate::auth::V4Filter;
+use crate::auth::{Users, V4Filter};
+use crate::console;
 use crate::discovery::{Dialer, Discovery, Driver, Module};
 use crate::metrics::{ApiMetrics, Outcome, RequestType, method_label};
 use crate::store::Store;
@@ -31,6 +32,8 @@ const METHODS: [Method; 4] = [Method::POST, Method::PUT, Method::GET, Method::DE
 /// What the handlers work with.
 pub(crate) struct V4 {
     pub filter: V4Filter,
+    /// With the console: its users pass the filter.
+    pub console_users: Option<Users>,
     pub discovery: Discovery,
     pub dialer: Dialer,
     pub store: Store,
@@ -161,11 +164,7 @@ fn add(router: Router<Shared>, family: &'static Family, methods: &[Method]) -> R
 
 async fn serve(v4: Shared, call: Call, family: &'static Family) -> Response<Body> {
     let started = Instant::now();
-    let refused = match decoded_path(&call.parts) {
-        Ok(path) => v4.filter.check(&call.parts, &path).await.err(),
-        Err(refusal) => Some(refusal),
-    };
-    if let Some(refusal) = refused {
+    if let Err(refusal) = admit(&v4, &call.parts).await {
         return *refusal;
     }
     let method = call.parts.method.clone();
@@ -178,6 +177,19 @@ async fn serve(v4: Shared, call: Call, family: &'static Family) -> Response<Body
         v4.metrics.record(request_type, method_label(&method), outcome, started.elapsed());
     }
     response
+}
+
+/// Whether a request may go on.
+///
+/// # Errors
+/// It may not: the answer for the client.
+async fn admit(v4: &V4, head: &Parts) -> Result<(), Box<Response<Body>>> {
+    let path = decoded_path(head)?;
+    let Err(refusal) = v4.filter.check(head, &path).await else { return Ok(()) };
+    match &v4.console_users {
+        Some(users) if console::is_super_user(users, &head.headers).await? => Ok(()),
+        _ => Err(refusal),
+    }
 }
 
 #[cfg(test)]

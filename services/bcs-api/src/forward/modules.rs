@@ -42,7 +42,7 @@ pub(super) async fn forward(v4: &V4, call: Call, family: &Family, module: Module
     if !body.is_empty() {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    let outgoing = Outgoing { method: call.parts.method, target, headers, body };
+    let outgoing = Outgoing { method: call.parts.method, target, headers, body, head_limit: None };
     match exchange(&v4.dialer, backend, outgoing).await {
         Ok(response) => (response, Some(Outcome::Success)),
         Err(_) => failed(Failure::new(code, unanswered)),

@@ -1,6 +1,8 @@
 //! Requests whose body is in memory, and their answers: redirects are followed, and of the answer only the body counts
 //! (api.md 5.2, 5.4).
 
+use std::time::Duration;
+
 use bcs_common::http::{Body, body, text};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -8,6 +10,7 @@ use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, C
 use http::header::{HeaderMap, HeaderName, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::discovery::{Backend, Dialer};
@@ -38,6 +41,8 @@ pub(super) struct Outgoing {
     pub target: PathAndQuery,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// How long the head of an answer may take; None: for ever.
+    pub head_limit: Option<Duration>,
 }
 
 /// No usable answer; the reason has been logged.
@@ -96,7 +101,7 @@ pub(super) async fn exchange(
             for name in [AUTHORIZATION, COOKIE] {
                 outgoing.headers.remove(name);
             }
-            backend = dialer.backend(&url).ok_or(Unanswered)?;
+            backend = dialer.backend(&url, backend.reach).ok_or(Unanswered)?;
         }
     }
     warn!("{backend:?} redirects for ever");
@@ -111,7 +116,15 @@ async fn send(backend: &Backend, outgoing: &Outgoing) -> Result<Response<Body>, 
     if let Ok(host) = HeaderValue::try_from(backend.authority()) {
         request.headers_mut().insert(HOST, host);
     }
-    backend.upstream.send(request).await.map_err(|error| {
+    let answer = backend.upstream.send(request);
+    let answer = match outgoing.head_limit {
+        Some(limit) => timeout(limit, answer).await.map_err(|_| {
+            warn!("{backend:?} begins no answer within {} s", limit.as_secs());
+            Unanswered
+        })?,
+        None => answer.await,
+    };
+    answer.map_err(|error| {
         warn!("{backend:?} does not answer: {error}");
         Unanswered
     })
@@ -177,13 +190,40 @@ mod tests {
     use bcs_common::shutdown::Shutdown;
     use bcs_common::tls::{self, ClientTls};
 
+    use bcs_tunnel::proxy::HttpProxies;
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::discovery::Reach;
+
+    fn dialer() -> Dialer {
+        tls::install_provider();
+        let tls = tls::client_config(&ClientTls::default(), &[]).unwrap();
+        Dialer::new(tls, HttpProxies::default(), Shutdown::new())
+    }
+
+    #[tokio::test]
+    async fn only_who_has_a_limit_is_hurried() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dialer = dialer();
+        let backend = dialer.backend(&format!("http://{}", silent.local_addr().unwrap()), Reach::Direct).unwrap();
+        let outgoing = |head_limit| Outgoing {
+            method: Method::GET,
+            target: PathAndQuery::from_static("/"),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            head_limit,
+        };
+        let hurried = exchange(&dialer, backend.clone(), outgoing(Some(Duration::from_millis(50)))).await;
+        assert!(hurried.is_err());
+        let patient = timeout(Duration::from_millis(200), exchange(&dialer, backend, outgoing(None))).await;
+        assert!(patient.is_err(), "it is still waiting");
+    }
 
     #[tokio::test]
     async fn redirects_are_resolved_as_urls_are() {
-        tls::install_provider();
-        let dialer = Dialer::new(tls::client_config(&ClientTls::default(), &[]).unwrap(), Shutdown::new());
-        let backend = dialer.backend("http://10.0.0.1:80").unwrap();
+        let dialer = dialer();
+        let backend = dialer.backend("http://10.0.0.1:80", Reach::Direct).unwrap();
         let current = PathAndQuery::from_static("/a/b?q=1");
         for (location, want) in [
             ("/x?y=1#z", Some((None, "/x?y=1"))),
@@ -228,9 +268,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_short_answer_is_whole_or_an_error() {
-        tls::install_provider();
-        let dialer = Dialer::new(tls::client_config(&ClientTls::default(), &[]).unwrap(), Shutdown::new());
-        let backend = dialer.backend("http://10.0.0.1:80").unwrap();
+        let dialer = dialer();
+        let backend = dialer.backend("http://10.0.0.1:80", Reach::Direct).unwrap();
         let broken = || Err(std::io::Error::other("cut"));
         let whole = passed_on(&backend, pieces(vec![Ok(b"a"), Ok(b"b"), Ok(b"c")])).await.unwrap();
         assert_eq!(body::collect(whole.into_body(), 9).await.unwrap(), "abc");

@@ -10,7 +10,7 @@ use crate::options::{FixtureOptions, FixturesOptions};
 
 /// How to reach a cluster directly.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Direct {
+pub(crate) struct Direct {
     /// URLs, joined by `;`.
     pub server_addresses: String,
     /// PEM; empty: the roots of the operating system.
@@ -19,7 +19,7 @@ pub(super) struct Direct {
 }
 
 /// The configured clusters by identifier, which is also their id. Those that cannot be used are left out with a warning.
-pub(super) fn load(options: &FixturesOptions) -> HashMap<String, Direct> {
+pub(crate) fn load(options: &FixturesOptions) -> HashMap<String, Direct> {
     if !options.is_enabled_fixtures_credentials {
         return HashMap::new();
     }

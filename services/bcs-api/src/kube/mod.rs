@@ -1,6 +1,6 @@
 //! The proxy to kube-apiservers: `/tunnels/clusters/<identifier>/<path>` (api.md 7).
 
-mod fixtures;
+pub(crate) mod fixtures;
 mod status;
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::time::Instant;
 use bcs_common::errors::chain;
 use bcs_common::http::Body;
 use bcs_tunnel::TunnelServer;
-use bcs_tunnel::proxy::{self, Route, Rules, Trust, Upstream, UpstreamSettings, Upstreams};
+use bcs_tunnel::proxy::{self, HttpProxies, Route, Rules, Trust, Upstream, UpstreamSettings, Upstreams};
 use http::{HeaderName, HeaderValue, Request, Response};
 use tracing::{debug, error, warn};
 
@@ -18,7 +18,6 @@ use self::fixtures::Direct;
 use self::status::KubeError;
 use crate::auth::{Caller, Refusal, Users};
 use crate::metrics::{ApiMetrics, Outcome, RequestType, WEBSOCKET, method_label};
-use crate::options::FixturesOptions;
 use crate::path;
 use crate::store::{KubeTarget, Store};
 
@@ -33,16 +32,18 @@ const MAX_IDLE_DIRECT: usize = 25;
 const MAX_IDLE_TUNNEL: usize = 10;
 const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
 
-/// The proxy.
+/// The proxy, to the clusters of the store and of the configuration.
 pub(crate) struct KubeProxy {
-    store: Store,
-    users: Users,
-    tunnels: TunnelServer,
-    upstreams: Upstreams,
-    fixtures: HashMap<String, Direct>,
+    pub store: Store,
+    pub users: Users,
+    pub tunnels: TunnelServer,
+    pub upstreams: Upstreams,
+    /// On the way to apiservers that are reached directly.
+    pub proxies: HttpProxies,
+    pub fixtures: HashMap<String, Direct>,
     /// Plain users act under their own names.
-    is_rbac_on: bool,
-    metrics: ApiMetrics,
+    pub is_rbac_on: bool,
+    pub metrics: ApiMetrics,
 }
 
 /// How a request reaches its cluster.
@@ -57,19 +58,6 @@ struct Channel {
 type Answer = (Response<Body>, Option<Outcome>);
 
 impl KubeProxy {
-    /// A proxy to the clusters of the store and of the configuration.
-    pub fn new(
-        store: Store,
-        users: Users,
-        tunnels: TunnelServer,
-        upstreams: Upstreams,
-        fixtures: &FixturesOptions,
-        is_rbac_on: bool,
-        metrics: ApiMetrics,
-    ) -> Self {
-        Self { store, users, tunnels, upstreams, fixtures: fixtures::load(fixtures), is_rbac_on, metrics }
-    }
-
     /// Answers a request. `identifier`: the segment behind [`PREFIX`], decoded.
     pub async fn serve(&self, request: Request<Body>, identifier: &str) -> Response<Body> {
         let started = Instant::now();
@@ -155,7 +143,7 @@ impl KubeProxy {
             addresses: addresses.map(str::to_owned).collect(),
             trust: trust(&direct.ca_cert_data),
             server_name: Some(SERVER_NAME.to_owned()),
-            route: Route::Direct,
+            route: Route::Proxied(self.proxies.clone()),
             max_idle: MAX_IDLE_DIRECT,
         };
         let upstream = self

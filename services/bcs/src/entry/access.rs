@@ -4,14 +4,13 @@
 use std::net::SocketAddr;
 
 use bcs_common::http::Body;
-use bcs_common::http::envelope::json_response;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use tracing::warn;
 
-use crate::http::{Client, uri};
+use bcs_console::client::{Client, uri};
 
 const VERIFY: &str = "/usermanager/v1/permissions/verify";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -109,20 +108,12 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn refuse(message: &str) -> Refusal {
-    Box::new(answer(StatusCode::UNAUTHORIZED, message))
+    Box::new(bcs_console::error(StatusCode::UNAUTHORIZED, message))
 }
 
 fn cannot_tell(reason: &str) -> Refusal {
     warn!("bcs-user-manager cannot be asked about a token: {reason}");
-    Box::new(answer(StatusCode::SERVICE_UNAVAILABLE, "bcs-user-manager does not answer"))
-}
-
-/// An error in the envelope of the services; the code is the HTTP status.
-pub fn answer(status: StatusCode, message: &str) -> Response<Body> {
-    let body = json!({"result": false, "code": status.as_u16(), "message": message, "data": null});
-    let mut response = json_response(body.to_string());
-    *response.status_mut() = status;
-    response
+    Box::new(bcs_console::error(StatusCode::SERVICE_UNAVAILABLE, "bcs-user-manager does not answer"))
 }
 
 #[cfg(test)]

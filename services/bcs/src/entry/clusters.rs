@@ -5,13 +5,11 @@ use std::net::SocketAddr;
 use bcs_common::errors;
 use bcs_common::http::Body;
 use bcs_common::http::envelope::json_response;
+use bcs_console::ServiceAt;
+use bcs_console::client::{AskError, Client};
 use http::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-
-use super::access;
-use crate::http::{AskError, Client};
-use crate::running::ServiceAt;
 
 /// Clusters in one answer of bcs-cluster-manager, at most.
 const PAGE: usize = 1000;
@@ -53,7 +51,7 @@ enum ListError {
 pub async fn answer(client: &Client, cluster_manager: SocketAddr, services: &[ServiceAt]) -> Response<Body> {
     let clusters = match clusters(client, cluster_manager).await {
         Ok(clusters) => clusters,
-        Err(error) => return access::answer(StatusCode::BAD_GATEWAY, &errors::chain(&error)),
+        Err(error) => return bcs_console::error(StatusCode::BAD_GATEWAY, &errors::chain(&error)),
     };
     let mut tunnels = Vec::new();
     for service in services {
@@ -62,7 +60,7 @@ pub async fn answer(client: &Client, cluster_manager: SocketAddr, services: &[Se
     }
     match serde_json::to_vec(&Clusters { clusters, tunnels }) {
         Ok(body) => json_response(body),
-        Err(_) => access::answer(StatusCode::INTERNAL_SERVER_ERROR, "the list of clusters cannot be written"),
+        Err(_) => bcs_console::error(StatusCode::INTERNAL_SERVER_ERROR, "the list of clusters cannot be written"),
     }
 }
 

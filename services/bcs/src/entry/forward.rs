@@ -8,8 +8,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, TE, TRA
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use tracing::warn;
 
-use super::access;
-use crate::http::{Client, uri};
+use bcs_console::client::{Client, uri};
 
 /// What is between two neighbours only.
 const HOP_BY_HOP: [HeaderName; 5] = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
@@ -32,7 +31,7 @@ pub async fn to(client: &Client, service: SocketAddr, target: &str, request: Req
         }
         Err(error) => {
             warn!("the service at {service} cannot be reached: {}", errors::chain(&error));
-            access::answer(StatusCode::BAD_GATEWAY, "the service does not answer")
+            bcs_console::error(StatusCode::BAD_GATEWAY, "the service does not answer")
         }
     }
 }

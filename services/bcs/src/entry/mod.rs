@@ -12,10 +12,8 @@
 //! ```
 
 mod access;
-mod assets;
 mod clusters;
 mod forward;
-mod overview;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -29,10 +27,9 @@ use bcs_common::shutdown::Shutdown;
 use bcs_common::tls::TlsError;
 use http::{Method, Request, Response};
 
-use crate::certificate::Inspector;
-use crate::http::Client;
-use crate::running::ServiceAt;
 use access::Access;
+use bcs_console::client::Client;
+use bcs_console::{Overview, ServiceAt};
 
 /// What the entry leads to.
 pub struct Backends {
@@ -56,7 +53,7 @@ struct Inner {
     backends: Backends,
     access: Access,
     client: Client,
-    inspector: Inspector,
+    overview: Overview,
 }
 
 impl Entry {
@@ -67,7 +64,8 @@ impl Entry {
     pub fn new(backends: Backends) -> Result<Self, TlsError> {
         let client = Client::new();
         let access = Access::new(backends.user_manager, backends.admin_token.clone(), client.clone());
-        Ok(Self(Arc::new(Inner { access, client, inspector: Inspector::new()?, backends })))
+        let overview = Overview::new(client.clone(), true)?;
+        Ok(Self(Arc::new(Inner { access, client, overview, backends })))
     }
 
     /// Serves until the shutdown.
@@ -84,7 +82,7 @@ impl Entry {
 impl Inner {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
-        if let Some(page) = assets::find(path).filter(|_| request.method() == Method::GET) {
+        if let Some(page) = bcs_console::file(path).filter(|_| request.method() == Method::GET) {
             return page;
         }
         if let Some(rest) = path.strip_prefix("/bcsapi/v4/usermanager/") {
@@ -106,7 +104,7 @@ impl Inner {
         }
         match path {
             "/console/overview" => match self.access.check_admin(request.headers()).await {
-                Ok(()) => overview::answer(&self.client, &self.inspector, &self.backends.services).await,
+                Ok(()) => self.overview.answer(&self.backends.services).await,
                 Err(refusal) => *refusal,
             },
             "/console/clusters" => match self.access.check_admin(request.headers()).await {
@@ -119,7 +117,7 @@ impl Inner {
                 forward::to(&self.client, self.backends.user_manager, "/usermanager/v1/permissions", request).await
             }
             _ => match path.strip_prefix("/console/openapi/") {
-                Some(name) => overview::routes(&self.client, &self.backends.services, name).await,
+                Some(name) => self.overview.routes(&self.backends.services, name).await,
                 None => page_not_found(),
             },
         }

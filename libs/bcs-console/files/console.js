@@ -95,15 +95,25 @@ const part = encodeURIComponent;
 const main = h("main", { tabindex: "-1" });
 let leave = new AbortController();
 
-const pages = [
+const allPages = [
   ["services", "Services", servicesPage],
-  ["clusters", "Clusters", clustersPage],
+  ["clusters", "Clusters", clustersPage, "users"],
   ["resources", "Resources", resourcesPage],
   ["events", "Events", eventsPage],
-  ["users", "Users", usersPage],
+  ["users", "Users", usersPage, "users"],
   ["health", "Health checks", healthPage],
   ["api", "API", apiPage],
 ];
+/** Those that the server behind this page has something for; unknown before it was asked. */
+let pages = null;
+
+/** Asks which pages there are; refused: who asks is no admin. */
+async function learnPages(signal) {
+  const response = await call("/console/overview", { signal });
+  if (!response.ok) throw new Error(`HTTP ${response.status}`);
+  const overview = await response.json();
+  pages = allPages.filter(([, , , needed]) => !needed || overview[needed]);
+}
 
 /** Page and parameters behind the #: names and filters, never a token. */
 function place() {
@@ -128,6 +138,13 @@ function render() {
   leave.abort();
   leave = new AbortController();
   if (!session.token) return signInPage("");
+  const { signal } = leave;
+  if (!pages) {
+    main.replaceChildren();
+    document.body.replaceChildren(main);
+    learnPages(signal).then(render).catch((error) => failed(error, signal));
+    return;
+  }
   const { name, parameters } = place();
   const page = pages.find(([id]) => id === name) ?? pages[0];
   const link = ([id, label], index) => h("a", { href: `#${id}`, title: String(index + 1), "aria-current": id === page[0] ? "page" : null }, t(label));
@@ -141,7 +158,6 @@ function render() {
     main);
   main.replaceChildren();
   document.title = `BCS · ${t(page[1])}`;
-  const { signal } = leave;
   page[2](parameters, signal).catch((error) => failed(error, signal));
 }
 
@@ -167,8 +183,7 @@ function signInPage(message) {
     event.preventDefault();
     session.token = event.target.elements.token.value.trim();
     try {
-      const response = await call("/console/overview");
-      if (!response.ok) throw new Error(`HTTP ${response.status}`);
+      await learnPages();
       render();
     } catch (error) {
       session.token = "";
@@ -577,7 +592,7 @@ function showJson(title, object) {
 }
 
 function showKeys() {
-  const keys = [["1 – 7", "the pages"], ["/", "the filter"], ["j  k", "the next and the previous row"], ["Enter", "the row as JSON"], ["Esc", "close"], ["?", "this list"]];
+  const keys = [[`1 – ${pages.length}`, "the pages"], ["/", "the filter"], ["j  k", "the next and the previous row"], ["Enter", "the row as JSON"], ["Esc", "close"], ["?", "this list"]];
   dialog(t("Keys"), h("dl", {}, keys.flatMap(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, t(text))])));
 }
 
@@ -591,8 +606,8 @@ function onKey(event) {
   const rows = [...main.querySelectorAll("tr[tabindex]")];
   const at = rows.indexOf(document.activeElement);
   const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
-  if (/^[1-9]$/.test(event.key) && pages[event.key - 1]) go(pages[event.key - 1][0]);
-  else if (event.key === "?") showKeys();
+  if (/^[1-9]$/.test(event.key) && pages?.[event.key - 1]) go(pages[event.key - 1][0]);
+  else if (event.key === "?" && pages) showKeys();
   else if (event.key === "/") main.querySelector("[data-key='/']")?.focus();
   else if (step && rows.length && (at >= 0 || event.key.length === 1)) rows[Math.max(0, Math.min(rows.length - 1, at + step))].focus();
   else return;

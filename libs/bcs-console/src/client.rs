@@ -1,4 +1,4 @@
-//! Requests to the services of this machine, plain HTTP.
+//! Requests to services, plain HTTP.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -40,8 +40,15 @@ pub enum AskError {
 #[derive(Clone)]
 pub struct Client(Pooled<HttpConnector, Body>);
 
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Client {
     /// A client without connections yet.
+    #[must_use]
     pub fn new() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);

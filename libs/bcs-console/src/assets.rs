@@ -19,15 +19,16 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 const FILES: &[(&str, &str, &str)] = &[
-    ("/", "text/html; charset=utf-8", include_str!("../../console/index.html")),
-    ("/console/console.css", "text/css; charset=utf-8", include_str!("../../console/console.css")),
-    ("/console/console.js", "text/javascript; charset=utf-8", include_str!("../../console/console.js")),
-    ("/console/texts.js", "text/javascript; charset=utf-8", include_str!("../../console/texts.js")),
-    ("/console/watch.js", "text/javascript; charset=utf-8", include_str!("../../console/watch.js")),
-    ("/console/icon.svg", "image/svg+xml", include_str!("../../console/icon.svg")),
+    ("/", "text/html; charset=utf-8", include_str!("../files/index.html")),
+    ("/console/console.css", "text/css; charset=utf-8", include_str!("../files/console.css")),
+    ("/console/console.js", "text/javascript; charset=utf-8", include_str!("../files/console.js")),
+    ("/console/texts.js", "text/javascript; charset=utf-8", include_str!("../files/texts.js")),
+    ("/console/watch.js", "text/javascript; charset=utf-8", include_str!("../files/watch.js")),
+    ("/console/icon.svg", "image/svg+xml", include_str!("../files/icon.svg")),
 ];
 
-/// The file at a path.
+/// The file at a path, with the headers that keep it safe.
+#[must_use]
 pub fn find(path: &str) -> Option<Response<Body>> {
     let (_, media_type, content) = FILES.iter().find(|(name, ..)| *name == path)?;
     let mut response = Response::new(Body::from(*content));
