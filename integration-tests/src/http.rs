@@ -236,6 +236,11 @@ fn request(method: Method, path: &str, body: Option<&Value>) -> Request<Full<Byt
 
 /// `own`: what the client shows of itself.
 fn tls_connector(ca: &Path, own: Option<&Certs>) -> TlsConnector {
+    TlsConnector::from(tls_config(ca, own))
+}
+
+/// TLS that trusts the CA in a PEM file and shows the client certificate of `own`.
+pub fn tls_config(ca: &Path, own: Option<&Certs>) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for certificate in read_certificates(ca) {
         roots.add(certificate).unwrap();
@@ -251,7 +256,7 @@ fn tls_connector(ca: &Path, own: Option<&Certs>) -> TlsConnector {
     } else {
         config.with_no_client_auth()
     };
-    TlsConnector::from(Arc::new(config))
+    Arc::new(config)
 }
 
 fn read_certificates(path: &Path) -> Vec<CertificateDer<'static>> {

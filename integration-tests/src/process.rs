@@ -119,6 +119,14 @@ impl Process {
         fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
     }
 
+    /// How many of them are sockets.
+    pub fn open_sockets(&self) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap();
+        // One that has been closed meanwhile is none.
+        let targets = files.filter_map(|file| fs::read_link(file.unwrap().path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+    }
+
     /// All it wrote to standard output and to standard error so far.
     pub fn output(&self) -> [String; 2] {
         self.logs.each_ref().map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned())

@@ -7,9 +7,11 @@
     reason = "helpers of tests: a panic is a failed test"
 )]
 
+mod direct;
 mod golden;
 mod input;
 mod kubectl;
+mod left_behind;
 mod mesos;
 mod pod;
 mod registration;

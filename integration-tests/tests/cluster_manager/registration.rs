@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
+use bcs_integration_tests::certs::Certs;
+use bcs_integration_tests::http::{Client, tls_config};
+use bcs_integration_tests::kube::Kube;
 use bcs_integration_tests::servers::etcd::Etcd;
 use bcs_integration_tests::servers::mongodb::MongoDb;
+use bcs_integration_tests::service::Service;
+use bcs_integration_tests::tunnel_agent::{Agent, AgentOptions};
 use bcs_integration_tests::wait::eventually_some;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{FakeKube, PythonAgent, SOON, call, mongo, proxied, start};
+use crate::support::{FakeKube, PythonAgent, SOON, call, mongo, proxied, start, with_tls};
 
 const PREFIX: &str = "/micro/registry/clustermanager.bkbcs.tencent.com/clustermanager.bkbcs.tencent.com-";
 
@@ -89,4 +94,35 @@ async fn replicas_exclude_each_other_and_reach_each_others_agents() {
     assert_eq!(answer.json()["path"], "/echo/x");
     assert_eq!(proxied(&one, "BCS-K8S-1", "/size/100000").await.body.len(), 100_000);
     assert_eq!(proxied(&two, "BCS-K8S-1", "/size/100000").await.body.len(), 100_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_with_tls_reach_each_others_agents() {
+    let certs = Certs::generate();
+    let (etcd, server, kube) = tokio::join!(Etcd::start(), MongoDb::start(), Kube::start_tls(&certs));
+    let mut config = with_tls(&certs);
+    config["etcd"] = json!({"endpoints": etcd.address().to_string()});
+    config["mongo"] = mongo(&server);
+    config["tunnel"] = json!({"peertoken": "secret"});
+    let (one, two) = tokio::join!(start(&config), start(&config));
+    let options = AgentOptions {
+        tls: Some(tls_config(&certs.ca(), Some(&certs))),
+        ca: std::fs::read_to_string(certs.ca()).unwrap(),
+        ..AgentOptions::new(format!("127.0.0.1:{}", one.port("httpport")), "BCS-K8S-1", kube.url())
+    };
+    let _agent = Agent::start(options).await.unwrap();
+    let client = |service: &Service| Client::with_tls(&service.https_url(), &certs);
+    let (near, far) = (client(&one), client(&two));
+    let path = "/clustermanager/clusters/BCS-K8S-1";
+    assert_eq!(near.get(&format!("{path}/size/100000")).await.unwrap().body.len(), 100_000);
+    let answer = eventually_some("the other replica reaches the agent", SOON, async || {
+        let answer = far.get(&format!("{path}/echo/x?y=1")).await.unwrap();
+        (answer.status.as_u16() == 200).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.json()["headers"]["authorization"], "Bearer agent-user-token");
+    assert_eq!(far.get(&format!("{path}/size/100000")).await.unwrap().body.len(), 100_000);
+    // Nobody gets in without a certificate, not even with the token.
+    let stranger = Client::with_tls_anonymous(&one.https_url(), &certs);
+    stranger.get("/clustermanager/v1/websocket/connect").await.unwrap_err();
 }

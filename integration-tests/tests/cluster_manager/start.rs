@@ -9,7 +9,7 @@ use bcs_integration_tests::service::ServiceSpec;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{call, cluster, proto, spec, start};
+use crate::support::{call, cluster, proto, spec, start, with_tls};
 
 #[tokio::test]
 async fn unusable_config_is_named_and_ends_with_1() {
@@ -60,11 +60,7 @@ async fn conf_is_found_under_all_its_names_and_signals_end_it() {
 #[tokio::test]
 async fn both_ports_want_client_certificates() {
     let certs = Certs::generate();
-    let config = json!({
-        "serverca": certs.ca(), "servercert": certs.server_cert(), "serverkey": certs.server_key(),
-        "clientca": certs.ca(), "clientcert": certs.client_cert(), "clientkey": certs.client_key()
-    });
-    let service = start(&config).await;
+    let service = start(&with_tls(&certs)).await;
     for port in ["httpport", "port"] {
         let base = format!("https://localhost:{}", service.port(port));
         let client = Client::with_tls(&base, &certs);

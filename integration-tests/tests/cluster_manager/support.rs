@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bcs_integration_tests::certs::Certs;
 use bcs_integration_tests::daemon::{Daemon, Ready};
 use bcs_integration_tests::http::{Client, Response};
 use bcs_integration_tests::ports::Port;
@@ -43,6 +44,14 @@ pub async fn start(config: &Value) -> Service {
 /// The config key `mongo` for a database of this server.
 pub fn mongo(server: &MongoDb) -> Value {
     json!({"address": server.hosts(), "database": "clustermanager"})
+}
+
+/// A config with TLS in both directions.
+pub fn with_tls(certs: &Certs) -> Value {
+    json!({
+        "serverca": certs.ca(), "servercert": certs.server_cert(), "serverkey": certs.server_key(),
+        "clientca": certs.ca(), "clientcert": certs.client_cert(), "clientkey": certs.client_key()
+    })
 }
 
 /// The ports of a service as clients of gRPC name them.

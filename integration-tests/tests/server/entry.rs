@@ -111,7 +111,21 @@ async fn the_overview_and_the_routes_are_those_of_the_services() {
         .iter()
         .map(|route| format!("{} {}{}", route.method.as_str().to_lowercase(), bcs_user_manager::MOUNT, route.template));
     assert_eq!(operations(&users), wanted.collect());
+    let clusters = server.client.get("/console/openapi/bcs-cluster-manager").await.unwrap().json();
+    let contract = include_str!("../../../proto/proto/clustermanager.proto");
+    let rpcs: BTreeSet<String> = contract.lines().filter_map(annotated).collect();
+    assert_eq!(rpcs.len(), 22);
+    let listed = operations(&clusters);
+    assert!(listed.is_superset(&rpcs), "{:?} are missing", rpcs.difference(&listed));
+    assert!(listed.contains("get /clustermanager/v1/websocket/connect"));
     assert_eq!(server.client.get("/console/openapi/other").await.unwrap().status, 404);
+}
+
+/// `method path` of a line of the contract with an annotation.
+fn annotated(line: &str) -> Option<String> {
+    let (_, annotation) = line.split_once("(google.api.http) = { ")?;
+    let (method, rest) = annotation.split_once(": \"")?;
+    Some(format!("{method} {}", rest.split('"').next()?))
 }
 
 /// `method path` of every operation.

@@ -17,3 +17,4 @@ pub mod shutdown;
 pub mod tls;
 pub mod token;
 pub mod version;
+pub mod yaml;

@@ -79,6 +79,29 @@ impl Values {
         T::try_from(number).map_err(|_| format!("key {key:?}: {number} is out of range"))
     }
 
+    /// All of them as the file has them: objects by the parts of the keys.
+    pub(crate) fn to_json(&self, options: &[Opt]) -> Value {
+        let mut all = Value::Object(Map::new());
+        for opt in options {
+            let text = self.text(opt.key);
+            let value = match opt.kind {
+                Kind::Text => Value::String(text),
+                Kind::Bool => self.bool(opt.key).into(),
+                Kind::Number => text.parse::<i64>().unwrap_or_default().into(),
+            };
+            let mut place = &mut all;
+            for part in opt.key.split('.') {
+                place = match place {
+                    Value::Object(members) => members.entry(part).or_insert_with(|| Value::Object(Map::new())),
+                    // No key is the beginning of another one.
+                    other => other,
+                };
+            }
+            *place = value;
+        }
+        all
+    }
+
     /// Whether something else than the default decided.
     pub(crate) fn is_given(&self, key: &str) -> bool {
         self.given.contains(key)
@@ -169,6 +192,19 @@ fn merge(options: &[Opt], flags: &Flags, env: impl Fn(&str) -> Option<String>) -
         values.texts.insert(opt.key, text);
     }
     Ok(values)
+}
+
+/// The keys of a file that mean nothing, joined by dots.
+pub(crate) fn unknown_keys(options: &[Opt], name: &str) -> Result<Vec<String>, String> {
+    let mut unknown = Vec::new();
+    for (key, value) in read(name)? {
+        match value {
+            Value::Object(members) => unknown.extend(members.keys().map(|member| format!("{key}.{member}"))),
+            _ => unknown.push(key),
+        }
+    }
+    unknown.retain(|key| !options.iter().any(|opt| opt.key == key));
+    Ok(unknown)
 }
 
 fn read(name: &str) -> Result<Map<String, Value>, String> {
@@ -291,6 +327,19 @@ mod tests {
         let values = loaded(&["-address=flag", "-mongo_maxpoolsize", "9"], file).unwrap();
         assert_eq!((values.text("address").as_str(), values.number("mongo.maxpoolsize")), ("file", Ok(5_u16)));
         assert_eq!((values.text("data_dir").as_str(), values.bool("debug")), ("d", false));
+    }
+
+    #[test]
+    fn values_and_slips_are_told() {
+        let file = r#"{"Address":"x","mongo":{"maxpoolsize":5,"pool":1},"debug":true,"other":[1]}"#;
+        let values = loaded(&[], file).unwrap().to_json(OPTIONS);
+        assert_eq!((&values["mongo"]["maxpoolsize"], &values["debug"]), (&5.into(), &true.into()));
+        assert_eq!((&values["address"], &values["mongo"]["password"]), (&"127.0.0.1".into(), &"".into()));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.json");
+        std::fs::write(&path, file).unwrap();
+        let unknown = unknown_keys(OPTIONS, path.to_str().unwrap()).unwrap();
+        assert_eq!(unknown, ["Address", "mongo.pool", "other"]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ use bcs_common::shutdown::Shutdown;
 use bcs_common::{logs, tls};
 use tracing::{error, warn};
 
-pub use options::{Options, OptionsError};
+pub use options::{Checked, Mongo, Options, OptionsError, Store};
 pub use service::{Running, StartError, start};
 pub use stores::StoresError;
 

@@ -1,7 +1,7 @@
 //! Configuration (cluster-manager.md 2.2).
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bcs_common::config::Exit;
@@ -81,7 +81,7 @@ const OPTIONS: &[Opt] = &[
     text("log_format", "text", "form of log lines: text or json"),
 ];
 
-/// The configuration of a service.
+/// The configuration of a service. Secrets are not printed.
 #[derive(Clone)]
 pub struct Options {
     /// IP address of all listeners, as registered.
@@ -126,6 +126,15 @@ pub struct Options {
     pub data_dir: PathBuf,
 }
 
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("address", &self.address)
+            .field("http_port", &self.http_port)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A value of the configuration cannot be used. Names the key, never the value.
 #[derive(Debug, Error)]
 pub enum OptionsError {
@@ -139,20 +148,40 @@ pub enum OptionsError {
 
 /// The store that the options mean.
 #[derive(Debug)]
-pub(crate) enum Store {
+pub enum Store {
+    /// The service's own file.
     Embedded,
+    /// MongoDB.
     Mongo(Mongo),
 }
 
 /// MongoDB with its password in plain.
-pub(crate) struct Mongo {
+pub struct Mongo {
+    /// The servers as they are configured; some lack a port.
     pub hosts: Vec<String>,
+    /// The database.
     pub database: String,
+    /// The user; empty: no login.
     pub username: String,
+    /// Its password.
     pub password: String,
+    /// Limit of a connection.
     pub connect_timeout: Duration,
+    /// Most connections; 0: the driver's default.
     pub max_pool: u32,
+    /// Connections to keep open.
     pub min_pool: u32,
+}
+
+/// What a config file says, for who wants to know before a service is started with it.
+#[derive(Debug)]
+pub struct Checked {
+    /// The options.
+    pub options: Options,
+    /// The effective values, flags' defaults included, by the keys of the file. There are secrets among them.
+    pub values: serde_json::Value,
+    /// What works, but is probably not meant.
+    pub warnings: Vec<String>,
 }
 
 impl std::fmt::Debug for Mongo {
@@ -169,6 +198,24 @@ impl Options {
     pub fn load(args: impl Iterator<Item = OsString>) -> Result<Self, Exit> {
         let values = config::load("bcs-cluster-manager", OPTIONS, args, |name| std::env::var(name).ok())?;
         Self::of(&values).map_err(|error| Exit::failure(1, error))
+    }
+
+    /// Reads a file as [`load`](Self::load) does, and tells what it makes of it.
+    ///
+    /// # Errors
+    /// What the service would end with.
+    pub fn check(file: &Path) -> Result<Checked, String> {
+        let args = ["bcs-cluster-manager".into(), "-f".into(), file.as_os_str().to_owned()];
+        let env = |name: &str| std::env::var(name).ok();
+        let values = config::load("bcs-cluster-manager", OPTIONS, args.into_iter(), env).map_err(|exit| exit.stderr)?;
+        let options = Self::of(&values)?;
+        let unknown = config::unknown_keys(OPTIONS, &file.to_string_lossy())?;
+        let mut warnings: Vec<String> =
+            unknown.iter().map(|key| format!("{}: key {key:?} is ignored", file.display())).collect();
+        if !options.etcd_endpoints.is_empty() && options.peer_token == bcs_tunnel::DEFAULT_PEER_TOKEN {
+            warnings.push("tunnel.peertoken is the default that everybody knows: set one of your own".to_owned());
+        }
+        Ok(Checked { options, values: values.to_json(OPTIONS), warnings })
     }
 
     fn of(values: &Values) -> Result<Self, String> {
@@ -222,7 +269,10 @@ impl Options {
 
     /// MongoDB, unless neither its address nor its database is named: every configuration that the original can work with
     /// names a database.
-    pub(crate) fn store(&self) -> Result<Store, OptionsError> {
+    ///
+    /// # Errors
+    /// A MongoDB without a database, or with a password that cannot be decrypted.
+    pub fn store(&self) -> Result<Store, OptionsError> {
         let named = !self.mongo_address.is_empty();
         if self.embedded || (!named && self.mongo_database.is_empty()) {
             return Ok(Store::Embedded);

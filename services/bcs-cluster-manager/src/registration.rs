@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bcs_common::errors::chain;
+use bcs_common::http::server::host_port;
 use bcs_common::registry::etcd::{EtcdOptions, EtcdRegistry};
 use bcs_common::registry::{Node, Registry, ServerInfo, ServiceRegistration};
 use bcs_common::shutdown::Shutdown;
@@ -63,11 +64,6 @@ fn own_address() -> Option<IpAddr> {
     socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_unspecified())
 }
 
-/// `host:port`, IPv6 in brackets.
-pub(crate) fn peer_id(address: &str, http_port: u16) -> String {
-    if address.contains(':') { format!("[{address}]:{http_port}") } else { format!("{address}:{http_port}") }
-}
-
 /// What this instance tells about itself.
 pub(crate) fn this(address: &str, grpc: SocketAddr, http: SocketAddr, metric_port: u16) -> ServiceRegistration {
     let info = ServerInfo {
@@ -112,7 +108,7 @@ fn peers(nodes: &[Node], tls: bool) -> Vec<Peer> {
         let info = node.info.as_ref()?;
         let told = node.metadata.get(HTTP_PORT).and_then(|port| port.parse().ok());
         let port = told.or_else(|| u16::try_from(info.port).ok())?;
-        Some(Peer { id: peer_id(&info.ip, port), tls })
+        Some(Peer { id: host_port(&info.ip, port), tls })
     };
     nodes.iter().filter_map(peer).collect()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bcs_common::errors::chain;
 use bcs_common::http::envelope::Program;
-use bcs_common::http::server::{Listener, ServerOptions, serve};
+use bcs_common::http::server::{Listener, ServerOptions, host_port, serve};
 use bcs_common::metrics::{Health, MetricServer};
 use bcs_common::registry::{Registration, Registry};
 use bcs_common::shutdown::Shutdown;
@@ -22,7 +22,7 @@ use crate::kube::Kube;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::registration;
-use crate::routes::{Admissions, CONNECT, Front};
+use crate::routes::{self, Admissions, CONNECT, Front};
 use crate::stores::{Stores, StoresError};
 
 /// Time between two looks at the store, for readiness.
@@ -106,7 +106,7 @@ pub async fn start(
     let admissions = Admissions { stores: Arc::clone(&stores), upstreams: upstreams.clone() };
     let peers_with_tls = peer_tls.is_some();
     let tunnel_options = TunnelOptions {
-        peer_id: registration::peer_id(&address, http_address.port()),
+        peer_id: host_port(&address, http_address.port()),
         peer_token: options.peer_token.clone(),
         peer_path: CONNECT,
         peer_tls,
@@ -152,8 +152,7 @@ async fn bind(
     port: u16,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> Result<Listener, StartError> {
-    let bare = options.address.trim_start_matches('[').trim_end_matches(']');
-    let address = registration::peer_id(bare, port);
+    let address = host_port(&options.address, port);
     Listener::bind(&address, tls).await.map_err(|source| StartError::Listen { what, address, source })
 }
 
@@ -164,7 +163,8 @@ async fn start_metrics(
     health: &Health,
     shutdown: &Shutdown,
 ) -> Result<Option<SocketAddr>, StartError> {
-    let server = MetricServer::new(metrics, health.clone(), version::text(), logs::set_level)?;
+    let document = routes::document(!options.swagger_dir.as_os_str().is_empty());
+    let server = MetricServer::new(metrics, health.clone(), version::text(), logs::set_level)?.openapi(document);
     match bind("metric", options, options.metric_port, None).await {
         Ok(listener) => {
             let address = listener.local_addr();

@@ -82,6 +82,9 @@ pub enum ServiceName {
     /// bcs-user-manager
     #[value(name = "bcs-user-manager", alias = "user-manager")]
     UserManager,
+    /// bcs-cluster-manager
+    #[value(name = "bcs-cluster-manager", alias = "cluster-manager")]
+    ClusterManager,
     /// bcs-check
     #[value(name = "bcs-check", alias = "check")]
     Check,

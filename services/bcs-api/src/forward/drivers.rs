@@ -6,6 +6,7 @@ use bcs_common::errors::chain;
 use bcs_common::http::body::BodyError;
 use bcs_common::http::router::Call;
 use bcs_common::http::{Body, code, text};
+use bcs_common::yaml;
 use bcs_tunnel::proxy::{self, Route, Rules, UpstreamSettings};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
@@ -15,15 +16,13 @@ use tracing::{error, warn};
 
 use super::answer::{Failure, too_large};
 use super::send::{Outgoing, client_headers, exchange, read_body};
-use super::{Family, V4, yaml};
+use super::{Family, V4};
 use crate::discovery::{Backend, Driver, Reach};
 use crate::metrics::Outcome;
 use crate::path;
 
 /// Names the cluster.
 const CLUSTER_ID: HeaderName = HeaderName::from_static("bcs-clusterid");
-/// Only exactly this type is converted.
-const YAML: &[u8] = b"application/x-yaml";
 /// Where mesos requests may be upgraded: the path behind the family's prefix.
 const UPGRADES: &str = "webconsole/";
 /// How long a driver may take until its answer begins, see [`head_limit`].
@@ -77,18 +76,7 @@ fn head_limit(backend: &Backend) -> Option<Duration> {
 
 /// The body as JSON if it is said to be YAML; none if it is not even that.
 fn converted(headers: &HeaderMap, body: Bytes) -> Option<Bytes> {
-    let is_yaml = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == YAML);
-    if !is_yaml || body.is_empty() {
-        return Some(body);
-    }
-    let text = std::str::from_utf8(&body).ok()?;
-    match yaml::to_json(text) {
-        Ok(json) => Some(json.into()),
-        Err(error) => {
-            warn!("a YAML body cannot be converted: {error}");
-            None
-        }
-    }
+    yaml::body_as_json(headers, body).inspect_err(|error| warn!("a YAML body cannot be converted: {error}")).ok()
 }
 
 /// Pipes a web console; the request otherwise goes as every other one.

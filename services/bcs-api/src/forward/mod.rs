@@ -5,7 +5,6 @@ mod drivers;
 mod modules;
 mod send;
 mod streams;
-mod yaml;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -8,6 +8,7 @@ use bcs_common::http::Body;
 use bcs_common::http::body::{self, DEFAULT_LIMIT};
 use bcs_common::http::code::{self, Code};
 use bcs_common::http::envelope::{EMPTY_OBJECT, Program};
+use bcs_common::yaml;
 use bcs_proto::messages::ClusterCredential;
 use bcs_tunnel::proxy::{Route, Upstream};
 use bytes::Bytes;
@@ -27,8 +28,9 @@ pub(super) const DRIVER: &str = "/clustermanager/mesosdriver/v4/";
 const OWN_PREFIX: &str = "/clustermanager";
 /// Names the cluster.
 pub(super) const CLUSTER_ID: HeaderName = HeaderName::from_static("bcs-clusterid");
+/// What it takes.
+pub(super) const METHODS: &[Method] = &[Method::GET, Method::POST, Method::PUT, Method::DELETE];
 const CALL_LIMIT: Duration = Duration::from_secs(60);
-const YAML: &str = "application/x-yaml";
 
 /// A session of a cluster's drivers.
 pub(super) struct Driver {
@@ -41,7 +43,7 @@ pub(super) struct Driver {
 pub(super) async fn answer(app: &Arc<App>, request: Request<Body>) -> Response<Body> {
     let start = Instant::now();
     let method = request.method().clone();
-    if !matches!(method, Method::GET | Method::POST | Method::PUT | Method::DELETE) {
+    if !METHODS.contains(&method) {
         return super::line(http::StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
     }
     let outcome = forward(app, request).await;
@@ -85,10 +87,10 @@ async fn forward(app: &Arc<App>, request: Request<Body>) -> Result<Response<Body
     let (parts, body) = request.into_parts();
     let body = body::collect(body, DEFAULT_LIMIT).await;
     let body = body.map_err(|_| Refusal::new(code::COMM_HTTP_READ_BODY_FAIL, code::COMM_HTTP_READ_BODY_FAIL.text))?;
-    if parts.headers.get(CONTENT_TYPE).is_some_and(|value| value == YAML) {
-        // The driver's clients of today send JSON.
-        return Err(Refusal::new(code::API_MEDIA_TYPE_ERROR, code::API_MEDIA_TYPE_ERROR.text));
-    }
+    let body = yaml::body_as_json(&parts.headers, body).map_err(|error| {
+        tracing::warn!("a YAML body for {cluster} cannot be converted: {error}");
+        Refusal::new(code::API_MEDIA_TYPE_ERROR, code::API_MEDIA_TYPE_ERROR.text)
+    })?;
     let target = parts.uri.path_and_query().map(|target| target.as_str()).unwrap_or_default();
     let target = target.strip_prefix(OWN_PREFIX).unwrap_or(target);
     let mut sent = Request::new(Body::from(body));

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bcs_cluster_manager::{OptionsError, Store};
 use bcs_common::ini::Ini;
 use bcs_common::tls::{self, ClientTls, ServerTls, Verify};
 use bcs_common::{errors, secret};
@@ -12,7 +13,7 @@ use bcs_common::{errors, secret};
 use super::Values;
 use super::backends::{Backend, Plan};
 use super::report::Report;
-use super::services::{IdentityKeys, ListenerKeys, Service};
+use super::services::{EtcdKeys, IdentityKeys, ListenerKeys, Service};
 use bcs_console::certificate::{self, Certificate};
 
 /// A certificate that ends sooner is worth a warning.
@@ -35,8 +36,8 @@ pub fn check(service: &Service, values: &Values, report: &mut Report) -> Plan {
             servers => plan.add(Backend::Tcp { what: format!("ZooKeeper of {key}"), servers: list(servers, 2181) }),
         }
     }
-    if service.has_etcd_registry {
-        plan_etcd(values, &mut plan, report);
+    if let Some(keys) = &service.etcd {
+        plan_etcd(keys, values, &mut plan, report);
     }
     if let Some(key) = service.sql {
         plan_sql(key, values, &mut plan, report);
@@ -91,14 +92,19 @@ fn file(values: &Values, key: &str) -> Option<PathBuf> {
 
 fn check_identity(keys: &IdentityKeys, values: &Values, report: &mut Report) {
     let (ca_file, cert_file, key_file) = (file(values, keys.ca), file(values, keys.cert), file(values, keys.key));
-    let (Some(cert), Some(_)) = (&cert_file, &key_file) else {
-        match (cert_file.is_some(), key_file.is_some()) {
-            (false, false) => report.good(format!("no {}", keys.what)),
-            _ => report.warning(format!("only one of {} and {} is set: neither is used", keys.cert, keys.key)),
+    let mut wanted = vec![(keys.cert, &cert_file), (keys.key, &key_file)];
+    if keys.needs_ca {
+        wanted.insert(0, (keys.ca, &ca_file));
+    }
+    let missing: Vec<&str> = wanted.iter().filter(|(_, file)| file.is_none()).map(|(key, _)| *key).collect();
+    let Some(cert) = cert_file.clone().filter(|_| missing.is_empty()) else {
+        if missing.len() == wanted.len() {
+            report.good(format!("no {}", keys.what));
+        } else {
+            report.warning(format!("no {}: {} is not set, so the others are not used", keys.what, missing.join(", ")));
         }
         return;
     };
-    let cert = cert.clone();
     let usable = match keys.is_server {
         true => {
             tls::server_config(&ServerTls { ca_file, cert_file, key_file, ..ServerTls::default() }, &[]).map(|_| ())
@@ -151,27 +157,40 @@ pub fn list(servers: &str, port: u16) -> Vec<String> {
         .collect()
 }
 
-fn plan_etcd(values: &Values, plan: &mut Plan, report: &mut Report) {
-    if !values.is_on("etcdRegistry.etcd_feature") {
-        report.good("etcdRegistry.etcd_feature is off: not registered in etcd".to_owned());
-        return;
+fn plan_etcd(keys: &EtcdKeys, values: &Values, plan: &mut Plan, report: &mut Report) {
+    match keys.feature {
+        Some(feature) if !values.is_on(feature) => {
+            return report.good(format!("{feature} is off: not registered in etcd"));
+        }
+        None if values.text(keys.servers).is_empty() => {
+            return report.good(format!("{} is empty: not registered in etcd", keys.servers));
+        }
+        _ => {}
     }
-    let files = ["etcdRegistry.etcd_ca", "etcdRegistry.etcd_cert", "etcdRegistry.etcd_key"];
+    let files = [keys.identity.ca, keys.identity.cert, keys.identity.key];
     if files.iter().any(|key| !values.text(key).is_empty()) {
-        for key in files.into_iter().filter(|key| values.text(key).is_empty()) {
+        for key in files.into_iter().filter(|key| keys.wants_all_files && values.text(key).is_empty()) {
             report.failure(format!("{key} is not set, but others of the three TLS files of etcd are"));
         }
-        let keys = IdentityKeys {
-            what: "client certificate for etcd",
-            ca: "etcdRegistry.etcd_ca",
-            cert: "etcdRegistry.etcd_cert",
-            key: "etcdRegistry.etcd_key",
-            is_server: false,
-        };
-        check_identity(&keys, values, report);
+        check_identity(&keys.identity, values, report);
     }
-    let servers = list(values.text("etcdRegistry.etcd_address"), 2379);
-    plan.add(Backend::Tcp { what: "etcd of etcdRegistry.etcd_address".to_owned(), servers });
+    let servers = list(values.text(keys.servers), 2379);
+    plan.add(Backend::Tcp { what: format!("etcd of {}", keys.servers), servers });
+}
+
+/// Where the documents of bcs-cluster-manager are.
+pub fn plan_store(store: Result<Store, OptionsError>, values: &Values, plan: &mut Plan, report: &mut Report) {
+    match store {
+        Ok(Store::Embedded) => report.good(format!("databases: embedded SQLite in {}", values.text("data_dir"))),
+        Ok(Store::Mongo(mongo)) => plan.add(Backend::Mongo {
+            what: "MongoDB of mongo.address".to_owned(),
+            servers: list(&mongo.hosts.join(","), 27017),
+            database: mongo.database,
+            username: mongo.username,
+            password: mongo.password,
+        }),
+        Err(error) => report.failure(error.to_string()),
+    }
 }
 
 fn plan_sql(key: &str, values: &Values, plan: &mut Plan, report: &mut Report) {
@@ -272,8 +291,14 @@ mod tests {
 
     #[test]
     fn the_end_of_a_certificate_is_seen_coming() {
-        let keys =
-            IdentityKeys { what: "server certificate", ca: "", cert: "server_cert_file", key: "", is_server: true };
+        let keys = IdentityKeys {
+            what: "server certificate",
+            ca: "",
+            cert: "server_cert_file",
+            key: "",
+            is_server: true,
+            needs_ca: false,
+        };
         let day = 24 * 3600;
         let certificate = Certificate::new("CN=bcs", 100 * day, 200 * day);
         for (now, wanted, failures) in

@@ -36,7 +36,10 @@ pub fn run(args: &ConfigCheckArgs, stdout: &mut impl Write) -> Result<(), Box<dy
         report.warning(warning.clone());
     }
     let values = Values(loaded.values);
-    let plan = files::check(&service, &values, &mut report);
+    let mut plan = files::check(&service, &values, &mut report);
+    if let Some(store) = loaded.store {
+        files::plan_store(store, &values, &mut plan, &mut report);
+    }
     if !args.offline {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
@@ -80,6 +83,7 @@ impl ServiceName {
             Self::Api => "bcs-api",
             Self::Storage => "bcs-storage",
             Self::UserManager => "bcs-user-manager",
+            Self::ClusterManager => "bcs-cluster-manager",
             Self::Check => "bcs-check",
         }
     }

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use bcs_common::config::{self, Exit, Spec};
+use bcs_cluster_manager::{OptionsError, Store};
+use bcs_common::config::{self, Spec};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -11,8 +12,7 @@ use crate::cli::ServiceName;
 
 /// A service with the meaning of its keys. Empty names: it has no such thing.
 pub struct Service {
-    spec: fn() -> Spec,
-    typed: fn(&Path) -> Result<Vec<String>, Exit>,
+    load: fn(&Path) -> Result<Loaded, String>,
     /// Its listeners.
     pub listeners: &'static [ListenerKeys],
     /// Its certificates for clients and servers.
@@ -20,7 +20,7 @@ pub struct Service {
     /// Lists of ZooKeeper servers.
     pub zookeepers: &'static [&'static str],
     /// Its registration in etcd.
-    pub has_etcd_registry: bool,
+    pub etcd: Option<EtcdKeys>,
     /// The data source name of its SQL database.
     pub sql: Option<&'static str>,
     /// INI files: databases and queue.
@@ -53,6 +53,20 @@ pub struct IdentityKeys {
     pub key: &'static str,
     /// It is shown to clients, not to servers.
     pub is_server: bool,
+    /// Without the CA there is no TLS at all.
+    pub needs_ca: bool,
+}
+
+/// A registration in etcd.
+pub struct EtcdKeys {
+    /// Switches it on; without one it is on when servers are named.
+    pub feature: Option<&'static str>,
+    /// The servers.
+    pub servers: &'static str,
+    /// The client certificate.
+    pub identity: IdentityKeys,
+    /// Whether the service refuses to start with some of the three TLS files only; else it uses none of them.
+    pub wants_all_files: bool,
 }
 
 const SERVER: IdentityKeys = IdentityKeys {
@@ -61,6 +75,7 @@ const SERVER: IdentityKeys = IdentityKeys {
     cert: "server_cert_file",
     key: "server_key_file",
     is_server: true,
+    needs_ca: false,
 };
 const CLIENT: IdentityKeys = IdentityKeys {
     what: "client certificate",
@@ -68,6 +83,21 @@ const CLIENT: IdentityKeys = IdentityKeys {
     cert: "client_cert_file",
     key: "client_key_file",
     is_server: false,
+    needs_ca: false,
+};
+/// Those of bcs-storage and bcs-user-manager.
+const ETCD: EtcdKeys = EtcdKeys {
+    feature: Some("etcdRegistry.etcd_feature"),
+    servers: "etcdRegistry.etcd_address",
+    identity: IdentityKeys {
+        what: "client certificate for etcd",
+        ca: "etcdRegistry.etcd_ca",
+        cert: "etcdRegistry.etcd_cert",
+        key: "etcdRegistry.etcd_key",
+        is_server: false,
+        needs_ca: false,
+    },
+    wants_all_files: true,
 };
 const METRICS: ListenerKeys =
     ListenerKeys { what: "metrics", address: "address", port: "metric_port", needs_certificate: false };
@@ -85,6 +115,8 @@ pub struct Loaded {
     pub values: Value,
     /// Slips.
     pub warnings: Vec<String>,
+    /// Where the documents are, if the values themselves say so; or why not.
+    pub store: Option<Result<Store, OptionsError>>,
 }
 
 impl Service {
@@ -92,48 +124,45 @@ impl Service {
     pub fn of(name: ServiceName) -> Self {
         match name {
             ServiceName::Api => Self {
-                spec: bcs_api::spec,
-                typed: |file| typed::<bcs_api::Options>(&bcs_api::spec(), file),
+                load: |file| load::<bcs_api::Options>(&bcs_api::spec(), file),
                 listeners: API_LISTENERS,
                 identities: &[SERVER, CLIENT],
                 zookeepers: &["bcs_zookeeper"],
-                has_etcd_registry: false,
+                etcd: None,
                 sql: Some("bke.mysql_dsn"),
                 has_database_files: false,
                 secrets: &[],
             },
             ServiceName::Storage => Self {
-                spec: bcs_storage::spec,
-                typed: |file| typed::<bcs_storage::Options>(&bcs_storage::spec(), file),
+                load: |file| load::<bcs_storage::Options>(&bcs_storage::spec(), file),
                 listeners: &[
                     ListenerKeys { what: "API", address: "address", port: "port", needs_certificate: false },
                     METRICS,
                 ],
                 identities: &[SERVER],
                 zookeepers: &["bcs_zookeeper"],
-                has_etcd_registry: true,
+                etcd: Some(ETCD),
                 sql: None,
                 has_database_files: true,
                 secrets: &[],
             },
             ServiceName::UserManager => Self {
-                spec: bcs_user_manager::spec,
-                typed: |file| typed::<bcs_user_manager::Options>(&bcs_user_manager::spec(), file),
+                load: |file| load::<bcs_user_manager::Options>(&bcs_user_manager::spec(), file),
                 listeners: API_LISTENERS,
                 identities: &[SERVER, CLIENT],
                 zookeepers: &["bcs_zookeeper"],
-                has_etcd_registry: true,
+                etcd: Some(ETCD),
                 sql: Some("mysql_dsn"),
                 has_database_files: false,
                 secrets: &["tke.secret_id", "tke.secret_key"],
             },
+            ServiceName::ClusterManager => cluster_manager(),
             ServiceName::Check => Self {
-                spec: bcs_check::spec,
-                typed: |file| typed::<bcs_check::Options>(&bcs_check::spec(), file),
+                load: |file| load::<bcs_check::Options>(&bcs_check::spec(), file),
                 listeners: &[METRICS],
                 identities: &[SERVER, CLIENT],
                 zookeepers: &["bcs_zookeeper", "mesos_zookeeper"],
-                has_etcd_registry: false,
+                etcd: None,
                 sql: None,
                 has_database_files: false,
                 secrets: &[],
@@ -143,16 +172,48 @@ impl Service {
 
     /// Reads the file as the service does.
     pub fn load(&self, file: &Path) -> Result<Loaded, String> {
-        let warnings = (self.typed)(file).map_err(|exit| exit.stderr)?;
-        let spec = (self.spec)();
-        let values = config::load::<Value>(&spec, arguments(&spec, file)).map_err(|exit| exit.stderr)?;
-        Ok(Loaded { values, warnings })
+        (self.load)(file)
+    }
+}
+
+/// It has keys, and a loader, of its own.
+fn cluster_manager() -> Service {
+    const fn listener(what: &'static str, port: &'static str) -> ListenerKeys {
+        ListenerKeys { what, address: "address", port, needs_certificate: false }
+    }
+    const fn identity(what: &'static str, [ca, cert, key]: [&'static str; 3], is_server: bool) -> IdentityKeys {
+        IdentityKeys { what, ca, cert, key, is_server, needs_ca: true }
+    }
+    Service {
+        load: |file| {
+            let checked = bcs_cluster_manager::Options::check(file)?;
+            Ok(Loaded { values: checked.values, warnings: checked.warnings, store: Some(checked.options.store()) })
+        },
+        listeners: const { &[listener("gRPC", "port"), listener("HTTP", "httpport"), listener("metrics", "metricport")] },
+        identities: const {
+            &[
+                identity("server certificate", ["serverca", "servercert", "serverkey"], true),
+                identity("client certificate", ["clientca", "clientcert", "clientkey"], false),
+            ]
+        },
+        zookeepers: &[],
+        etcd: Some(EtcdKeys {
+            feature: None,
+            servers: "etcd.endpoints",
+            identity: identity("client certificate for etcd", ["etcd.ca", "etcd.cert", "etcd.key"], false),
+            wants_all_files: false,
+        }),
+        sql: None,
+        has_database_files: false,
+        secrets: &[],
     }
 }
 
 /// The service's own types find what is wrong inside of lists and objects.
-fn typed<T: DeserializeOwned>(spec: &Spec, file: &Path) -> Result<Vec<String>, Exit> {
-    config::load_with_warnings::<T>(spec, arguments(spec, file)).map(|loaded| loaded.warnings)
+fn load<T: DeserializeOwned>(spec: &Spec, file: &Path) -> Result<Loaded, String> {
+    let typed = config::load_with_warnings::<T>(spec, arguments(spec, file)).map_err(|exit| exit.stderr)?;
+    let values = config::load::<Value>(spec, arguments(spec, file)).map_err(|exit| exit.stderr)?;
+    Ok(Loaded { values, warnings: typed.warnings, store: None })
 }
 
 fn arguments(spec: &Spec, file: &Path) -> impl Iterator<Item = OsString> + use<> {

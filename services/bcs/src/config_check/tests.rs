@@ -86,3 +86,45 @@ fn database_files_are_followed() {
     }
     assert!(error.is_some());
 }
+
+#[test]
+fn cluster_manager_has_keys_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = json!({
+        "address": "127.0.0.1", "port": taken.local_addr().unwrap().port(), "httpport": free.port(), "metricport": 1,
+        "servercert": "/nowhere.pem", "serverkey": "/nowhere.key", "clientca": "/n", "clientcert": "/nowhere.pem",
+        "clientkey": "/n", "etcd": {"endpoints": taken.local_addr().unwrap().to_string(), "cert": "/n"},
+        "mongo": {"address": free.to_string(), "database": "d"}, "metric_port": 7
+    });
+    let (report, error) = check(dir.path(), ServiceName::ClusterManager, &config.to_string(), false);
+    for wanted in [
+        "config.json: key \"metric_port\" is ignored",
+        "warning tunnel.peertoken is the default",
+        "warning no server certificate: serverca is not set",
+        "FAILED  client certificate: ",
+        "warning no client certificate for etcd: etcd.ca, etcd.key is not set",
+        "ok      etcd of etcd.endpoints: 127.0.0.1:",
+        "warning gRPC cannot listen on 127.0.0.1:",
+        "ok      HTTP can listen on 127.0.0.1:",
+        "FAILED  MongoDB of mongo.address: 127.0.0.1:",
+    ] {
+        assert!(report.contains(wanted), "{wanted} is not in\n{report}");
+    }
+    assert!(error.is_some());
+
+    let embedded = json!({"data_dir": dir.path()}).to_string();
+    let (report, error) = check(dir.path(), ServiceName::ClusterManager, &embedded, true);
+    assert_eq!(error, None, "{report}");
+    assert!(
+        report.contains("databases: embedded SQLite in ") && report.contains("etcd.endpoints is empty"),
+        "{report}"
+    );
+    let secret = json!({"mongo": {"database": "d", "password": "hunter2!"}}).to_string();
+    let (report, error) = check(dir.path(), ServiceName::ClusterManager, &secret, true);
+    assert!(report.contains("FAILED  key \"mongo.password\"") && !report.contains("hunter2"), "{report}");
+    assert!(error.is_some());
+    let (_, error) = check(dir.path(), ServiceName::ClusterManager, "{\"port\": [1]}", true);
+    assert!(error.unwrap().contains("key \"port\": want a number"));
+}

@@ -1,11 +1,16 @@
-//! YAML to JSON as the original does it: YAML 1.1 as go-yaml reads it, only the first document (api.md 5.2).
+//! YAML to JSON as the original does it for Mesos drivers: YAML 1.1 as go-yaml reads it, only the first document (api.md
+//! 5.2).
 
+use ::http::header::{CONTENT_TYPE, HeaderMap};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use serde_json::{Map, Number, Value};
 use thiserror::Error;
 
+/// Only exactly this type is converted.
+const MEDIA_TYPE: &[u8] = b"application/x-yaml";
 /// Deeper nesting is refused.
 const MAX_DEPTH: usize = 256;
 /// More values, those that aliases repeat included, are refused: a few lines of aliases can stand for billions.
@@ -13,23 +18,47 @@ const MAX_VALUES: usize = 1 << 20;
 
 /// Why a text cannot become JSON.
 #[derive(Debug, Error)]
-pub(crate) enum YamlError {
+pub enum YamlError {
+    /// It is no YAML.
     #[error("{0}")]
     Syntax(#[from] saphyr_parser::ScanError),
+    /// It is no text.
+    #[error("it is not valid UTF-8")]
+    Encoding(#[from] std::str::Utf8Error),
+    /// `*name` without `&name`.
     #[error("an alias names no anchor before it")]
     UnknownAnchor,
+    /// More than any real document has.
     #[error("it is nested too deeply or has too many values")]
     TooLarge,
+    /// JSON has texts only.
     #[error("a key is neither a text, a number nor a boolean")]
     Key,
+    /// Infinity, or what contradicts its tag.
     #[error("a value has no JSON form")]
     Value,
+    /// `<<` with something else.
     #[error("a merge key wants a map or a list of maps")]
     Merge,
 }
 
+/// The body of a request, as JSON if its headers say that it is YAML. An empty one stays empty.
+///
+/// # Errors
+/// It is said to be YAML and is not, or has no JSON form.
+pub fn body_as_json(headers: &HeaderMap, body: Bytes) -> Result<Bytes, YamlError> {
+    let is_yaml = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == MEDIA_TYPE);
+    if !is_yaml || body.is_empty() {
+        return Ok(body);
+    }
+    to_json(std::str::from_utf8(&body)?).map(Bytes::from)
+}
+
 /// The JSON text; keys are sorted, `<`, `>` and `&` escaped.
-pub(crate) fn to_json(text: &str) -> Result<Vec<u8>, YamlError> {
+///
+/// # Errors
+/// See [`YamlError`].
+pub fn to_json(text: &str) -> Result<Vec<u8>, YamlError> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         if let Some(value) = builder.take(event?.0)? {
