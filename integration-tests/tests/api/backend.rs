@@ -106,6 +106,15 @@ async fn serve(stream: TcpStream, seen: &Seen) -> std::io::Result<()> {
                 let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
                 out.write_all(answer.as_bytes()).await?;
             }
+            // As the PaaS of the edition ieod, which knows one access token.
+            ["token", "oauth", ..] => {
+                let body = match head.contains("?access_token=a%2Fb%26c ") {
+                    true => r#"{"code":0,"data":{"user_id":"ann","user_type":"rtx"}}"#,
+                    false => r#"{"code":40101,"data":null}"#,
+                };
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                out.write_all(answer.as_bytes()).await?;
+            }
             ["slow", ..] => {
                 tokio::time::sleep(Duration::from_millis(300)).await;
                 out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await?;

@@ -9,6 +9,8 @@ use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
+use crate::backend::Backend;
+
 /// Token of the bootstrap user `admin`.
 pub const ADMIN: &str = "AdminToken0123456789abcdefghijkl";
 
@@ -90,4 +92,32 @@ impl Api {
         let cluster = self.data(Method::POST, "/clusters/bcs", &body).await;
         cluster["id"].as_str().unwrap().to_owned()
     }
+}
+
+#[tokio::test]
+async fn the_paas_of_the_default_edition_says_whose_an_access_token_is() {
+    let paas = Backend::start().await;
+    let mut config = config("");
+    config["bkiam_auth"] = json!({"bkiam_auth_host": format!("http://{}", paas.address())});
+    let mut service = start(&config).await;
+    let nobody = Api::admin(&service).with_authorization(None);
+    let mut creators = Vec::new();
+    for id in ["BCS-K8S-1", "BCS-K8S-2"] {
+        let body = json!({"id": id, "project_id": "p"});
+        let made = nobody.data(Method::POST, "/clusters/bcs?access_token=a/b%26c", &body).await;
+        creators.push(made["creator_id"].as_u64().unwrap());
+        let query = format!("/clusters/bcs/query_by_id?project_id=p&cluster_id={id}&access_token=a/b%26c");
+        assert_eq!(nobody.data(Method::GET, &query, &Value::Null).await["id"], made["id"]);
+    }
+    assert!(creators[0] == creators[1] && creators[0] != 1, "the same new user: {creators:?}");
+
+    // A token that the PaaS does not know is none; the bearer token is looked at then.
+    let list = "/clusters/cidr/list_count?access_token=unknown";
+    assert_eq!(nobody.call(Method::GET, list, &Value::Null).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(Api::admin(&service).call(Method::GET, list, &Value::Null).await.0, StatusCode::OK);
+    let asked = paas.heads();
+    assert!(asked[0].starts_with("GET /oauth/token?access_token=a%2Fb%26c HTTP/1.1\r\n"), "{}", asked[0]);
+    service.stop().await;
+    let [stdout, stderr] = service.daemon().process().output();
+    assert!(!stdout.contains("b%26c") && !stderr.contains("b%26c"), "{stderr}");
 }

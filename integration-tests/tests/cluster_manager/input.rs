@@ -79,3 +79,21 @@ async fn parallel_applications_get_different_cidrs() {
     given.dedup();
     assert_eq!(given.len(), 20);
 }
+
+#[tokio::test]
+async fn cidrs_are_added_and_counted_in_xml_too() {
+    let service = start(&json!({})).await;
+    let client = service.client();
+    let body = b"<form><Vpc>v1</Vpc><TkeCidrs><Cidr>10.0.0.0/24</Cidr><IPNumber>256</IPNumber></TkeCidrs></form>";
+    let path = |call| format!("/clustermanager/v1/tke/cidr/{call}");
+    let (status, text) = raw(&client, Method::POST, &path("add_cidr"), "application/xml", body).await;
+    assert_eq!(status, 200, "{text}");
+    let request = Request::post(path("list_count")).header("accept", "application/xml").body(Full::default()).unwrap();
+    let counts = client.request(request).await.unwrap();
+    assert_eq!(counts.headers["content-type"], "application/xml");
+    let wanted =
+        "<TkeCidrCount><Vpc>v1</Vpc><IPNumber>256</IPNumber><Count>1</Count><Status>available</Status></TkeCidrCount>";
+    assert_eq!(counts.text(), wanted);
+    let (status, text) = raw(&client, Method::POST, &path("apply_cidr"), "application/xml", b"<form><Vpc>").await;
+    assert!(status == 400 && text.contains("'Vpc' is required"), "{status} {text}");
+}

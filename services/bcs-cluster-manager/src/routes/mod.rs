@@ -6,6 +6,7 @@ mod mesos;
 mod proxy;
 mod swagger;
 mod tke;
+mod tke_xml;
 mod webconsole;
 
 use std::convert::Infallible;

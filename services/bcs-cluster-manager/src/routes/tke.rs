@@ -1,4 +1,4 @@
-//! The pool of TKE CIDRs over HTTP (cluster-manager.md 9): JSON with conventions of its own.
+//! The pool of TKE CIDRs over HTTP (cluster-manager.md 9): JSON with conventions of its own, and XML.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,12 +6,13 @@ use std::time::Instant;
 use bcs_common::http::body::{self, DEFAULT_LIMIT};
 use bcs_common::http::envelope::{NULL, success};
 use bcs_common::http::{Body, text};
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
 use serde_json::{Map, Value, json};
 
+use super::tke_xml;
 use crate::app::App;
 use crate::cidr::{self, Entry};
 use crate::failure::Failure;
@@ -32,12 +33,13 @@ pub(super) async fn answer(app: &Arc<App>, call: &str, request: Request<Body>) -
     if request.method() != Method::POST {
         return text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed");
     }
-    let fields = Fields(read(request.into_body()).await);
+    let wants_xml = names_xml(request.headers(), &ACCEPT);
+    let fields = Fields(read(request).await);
     let outcome = match call {
         "add_cidr" => add(app, &fields).await,
         "apply_cidr" => apply(app, &fields).await,
         "release_cidr" => release(app, &fields).await,
-        _ => counts(app).await,
+        _ => counts(app, wants_xml).await,
     };
     let response = outcome.unwrap_or_else(|failure| refusal(&failure));
     app.metrics.answered(handler, "http", response.status().as_str(), start.elapsed());
@@ -45,9 +47,17 @@ pub(super) async fn answer(app: &Arc<App>, call: &str, request: Request<Body>) -
 }
 
 /// A body that cannot be read counts as an empty one.
-async fn read(body: Body) -> Map<String, Value> {
-    let bytes = body::collect(body, DEFAULT_LIMIT).await.unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
+async fn read(request: Request<Body>) -> Map<String, Value> {
+    let is_xml = names_xml(request.headers(), &CONTENT_TYPE);
+    let bytes = body::collect(request.into_body(), DEFAULT_LIMIT).await.unwrap_or_default();
+    match is_xml {
+        true => tke_xml::read(&bytes).unwrap_or_default(),
+        false => serde_json::from_slice(&bytes).unwrap_or_default(),
+    }
+}
+
+fn names_xml(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.get(name).is_some_and(|value| value.as_bytes().starts_with(tke_xml::MEDIA_TYPE.as_bytes()))
 }
 
 /// The members of a request; those of a wrong type are missing.
@@ -100,8 +110,13 @@ async fn release(app: &Arc<App>, fields: &Fields) -> Result<Response<Body>, Fail
     Ok(success(NULL))
 }
 
-async fn counts(app: &Arc<App>) -> Result<Response<Body>, Failure> {
+async fn counts(app: &Arc<App>, as_xml: bool) -> Result<Response<Body>, Failure> {
     let counts = cidr::counts(app).await?;
+    if as_xml {
+        let mut response = Response::new(Body::from(tke_xml::list(&counts)));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(tke_xml::MEDIA_TYPE));
+        return Ok(response);
+    }
     let counts: Vec<Value> = counts
         .iter()
         .map(|it| json!({"vpc": it.vpc, "ip_number": it.ip_number, "count": it.count, "status": it.status}))
