@@ -57,9 +57,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connection: 16 << 20,
-            session: 64 << 20,
+            session: 32 << 20,
             grace: Duration::from_secs(15),
-            patience: Duration::from_secs(2),
+            patience: Duration::from_secs(1),
         }
     }
 }

@@ -252,20 +252,21 @@ fn a_slow_reader_holds_the_session_only_while_it_moves() {
     let id = session.open();
     session.core.limits.connection = 64 << 10;
     session.core.limits.session = 128 << 10;
+    let half = session.core.limits.patience / 2;
     let block = [0; 32 << 10];
     for _ in 0..4 {
         session.data(id, &block);
     }
     assert_eq!(session.core.relieve(session.now), Pressure::Pause);
-    session.pass(Duration::from_secs(1));
+    session.pass(half);
     assert!(session.read(id).is_ready());
     assert_eq!(session.core.relieve(session.now), Pressure::Some);
     for _ in 0..2 {
         session.data(id, &block);
     }
-    session.pass(Duration::from_secs(1));
+    session.pass(half);
     assert_eq!(session.core.relieve(session.now), Pressure::Pause);
-    session.pass(Duration::from_secs(1));
+    session.pass(half);
     assert_eq!(session.core.relieve(session.now), Pressure::None);
     assert_eq!(session.read_text(id), "error backed up reader");
     assert_eq!(session.core.unread, 0);
