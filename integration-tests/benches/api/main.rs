@@ -76,6 +76,8 @@ async fn main() {
     let [ours, theirs] = in_turns(&tls, async |target| target.handshakes(8, SECONDS).await).await;
     println!("| full TLS handshakes | {ours:.0}/s | {theirs:.0}/s | |");
     service.stop().await;
+    nginx.stop().await;
+    backend.stop().await;
 }
 
 /// The medians of both, measured one after the other again and again.

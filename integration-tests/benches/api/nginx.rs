@@ -92,6 +92,11 @@ impl Nginx {
         Self { daemon, ports }
     }
 
+    /// Ends it in order: a kill of the master would leave its workers behind.
+    pub async fn stop(mut self) {
+        self.daemon.stop().await;
+    }
+
     /// The plain port.
     pub fn http(&self) -> u16 {
         self.ports[0].number()

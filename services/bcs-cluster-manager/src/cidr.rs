@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bcs_common::errors::chain;
-use bcs_docstore::{Bson, Document, Error as StoreError, doc};
+use bcs_docstore::{Error as StoreError, doc};
 
 use crate::app::App;
 use crate::clusters::bson_now;
 use crate::failure::{Failure, NOT_FOUND, code};
-use crate::record::text;
+use crate::record::{self, Cidr};
 
 const AVAILABLE: &str = "available";
 const USED: &str = "used";
@@ -96,10 +96,10 @@ pub(crate) async fn apply(app: &Arc<App>, vpc: String, cluster: String, ip_numbe
             let found = app.stores.cidrs.get(&wanted).await.map_err(|error| {
                 failed(format!("get one tke cidr failed, err get one tke cidr failed, err {}", chain(&error)))
             })?;
-            let Some(mut found) = found else {
+            let Some(found) = found else {
                 return Err(failed("get one tke cidr failed, err get one tke cidr failed, no suitable cidr"));
             };
-            let cidr = text(&mut found, "cidr");
+            let cidr = record::cidr(found).cidr;
             let taken = change(&app, &vpc, &cidr, AVAILABLE, USED, &cluster).await;
             // Without a lock in etcd somebody else may have been faster: then the next one is tried.
             if taken.map_err(|error| failed(format!("update tke cidr failed, err {}", chain(&error))))? {
@@ -116,8 +116,8 @@ pub(crate) async fn release(app: &Arc<App>, vpc: String, cidr: String) -> Result
         let refused = |reason: String| failed(format!("release cidr {cidr} in vpc {vpc} failed, {reason}"));
         let found = app.stores.cidrs.get(&doc! { "vpc": &vpc, "cidr": &cidr }).await;
         let found = found.map_err(|error| refused(format!("err {}", chain(&error))))?;
-        let mut found = found.ok_or_else(|| refused(format!("err {NOT_FOUND}")))?;
-        let status = text(&mut found, "status");
+        let found = found.ok_or_else(|| refused(format!("err {NOT_FOUND}")))?;
+        let status = record::cidr(found).status;
         let released = status != AVAILABLE && {
             let changed = change(&app, &vpc, &cidr, &status, AVAILABLE, "").await;
             changed.map_err(|error| failed(format!("release tke cidr failed, err {}", chain(&error))))?
@@ -135,21 +135,15 @@ async fn change(app: &App, vpc: &str, cidr: &str, from: &str, to: &str, cluster:
 
 /// The pools of all vpcs.
 pub(crate) async fn counts(app: &App) -> Result<Vec<Count>, Failure> {
-    let documents = app.stores.cidrs.all(&["vpc", "ipNumber", "status"]).await;
-    let documents = documents.map_err(|error| failed(format!("list tke cidr count failed, err {}", chain(&error))))?;
-    Ok(count(documents))
+    let entries = app.stores.cidrs.all(&["vpc", "ipNumber", "status"]).await;
+    let entries = entries.map_err(|error| failed(format!("list tke cidr count failed, err {}", chain(&error))))?;
+    Ok(count(entries.into_iter().map(record::cidr)))
 }
 
-fn count(documents: Vec<Document>) -> Vec<Count> {
+fn count(entries: impl Iterator<Item = Cidr>) -> Vec<Count> {
     let mut counts: BTreeMap<(String, i64, String), u64> = BTreeMap::new();
-    for mut document in documents {
-        let ip_number = match document.get("ipNumber") {
-            Some(Bson::Int64(number)) => *number,
-            Some(Bson::Int32(number)) => i64::from(*number),
-            _ => 0,
-        };
-        let key = (text(&mut document, "vpc"), ip_number, text(&mut document, "status"));
-        *counts.entry(key).or_default() += 1;
+    for Cidr { vpc, ip_number, status, .. } in entries {
+        *counts.entry((vpc, ip_number, status)).or_default() += 1;
     }
     let counts = counts.into_iter().map(|((vpc, ip_number, status), count)| Count { vpc, ip_number, status, count });
     counts.take(MAX_COUNTS).collect()
@@ -161,8 +155,14 @@ mod tests {
 
     #[test]
     fn entries_are_counted_by_vpc_size_and_status() {
-        let entry = |vpc: &str, size: i64, status: &str| doc! { "vpc": vpc, "ipNumber": size, "status": status };
-        let counts = count(vec![entry("v", 256, "used"), entry("v", 256, "used"), entry("v", 128, "used"), doc! {}]);
+        let entry = |vpc: &str, ip_number, status: &str| Cidr {
+            vpc: vpc.into(),
+            ip_number,
+            status: status.into(),
+            ..Cidr::default()
+        };
+        let entries = [entry("v", 256, "used"), entry("v", 256, "used"), entry("v", 128, "used"), Cidr::default()];
+        let counts = count(entries.into_iter());
         let count = |vpc: &str, ip_number, status: &str, count| Count {
             vpc: vpc.into(),
             ip_number,

@@ -3,40 +3,30 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use bcs_docstore::{Bson, Document};
+use bcs_docstore::{Bson, Document, Fields};
 use bcs_proto::messages::{Cluster, ClusterCredential, Namespace, ResourceQuota};
 use chrono::{DateTime, Datelike, Timelike, Utc};
 
-/// The field as text; empty if it is missing or of another type.
-pub(crate) fn text(document: &mut Document, field: &str) -> String {
-    match document.get_mut(field) {
-        Some(Bson::String(text)) => std::mem::take(text),
-        _ => String::new(),
-    }
+/// What is no text, or no document, counts as nothing.
+fn labels(value: Bson) -> BTreeMap<String, String> {
+    let Bson::Document(labels) = value else { return BTreeMap::new() };
+    let text = |(key, value)| if let Bson::String(value) = value { Some((key, value)) } else { None };
+    labels.into_iter().filter_map(text).collect()
 }
 
-/// The field as a map of texts.
-pub(crate) fn labels(document: &mut Document, field: &str) -> BTreeMap<String, String> {
-    let Some(Bson::Document(labels)) = document.remove(field) else { return BTreeMap::new() };
-    labels
-        .into_iter()
-        .filter_map(|(key, value)| match value {
-            Bson::String(value) => Some((key, value)),
-            _ => None,
-        })
-        .collect()
-}
-
-fn texts(document: &mut Document, field: &str) -> Vec<String> {
-    let Some(Bson::Array(values)) = document.remove(field) else { return Vec::new() };
+fn texts(value: Bson) -> Vec<String> {
+    let Bson::Array(values) = value else { return Vec::new() };
     let text = |value| if let Bson::String(text) = value { Some(text) } else { None };
     values.into_iter().filter_map(text).collect()
 }
 
-/// The date in the field as Go prints it: `2021-06-02 03:21:45.123 +0000 UTC`, the fraction without trailing zeros.
-fn time(document: &Document, field: &str) -> String {
-    let Some(Bson::DateTime(time)) = document.get(field) else { return String::new() };
-    time_text(time.timestamp_millis())
+fn text(value: Bson) -> String {
+    if let Bson::String(text) = value { text } else { String::new() }
+}
+
+/// The date as Go prints it: `2021-06-02 03:21:45.123 +0000 UTC`, the fraction without trailing zeros.
+fn time(value: Bson) -> String {
+    if let Bson::DateTime(time) = value { time_text(time.timestamp_millis()) } else { String::new() }
 }
 
 fn time_text(millis: i64) -> String {
@@ -73,70 +63,110 @@ pub(crate) fn given<const N: usize>(fields: [(&str, String); N]) -> Document {
     given.map(|(field, value)| (field.to_owned(), Bson::String(value))).collect()
 }
 
-pub(crate) fn cluster(mut document: Document) -> Cluster {
-    let it = &mut document;
-    Cluster {
-        cluster_id: text(it, "clusterID"),
-        cluster_name: text(it, "clusterName"),
-        federation_cluster_id: text(it, "federationClusterID"),
-        provider: text(it, "provider"),
-        region: text(it, "region"),
-        vpc_id: text(it, "vpcID"),
-        project_id: text(it, "projectID"),
-        business_id: text(it, "businessID"),
-        environment: text(it, "environment"),
-        engine_type: text(it, "engineType"),
-        is_exclusive: it.get_bool("isExclusive").unwrap_or_default(),
-        cluster_type: text(it, "clusterType"),
-        labels: labels(it, "labels"),
-        operators: texts(it, "operators"),
-        create_time: time(it, "createTime"),
-        update_time: time(it, "updateTime"),
+/// A field of another type than its message has is empty there.
+pub(crate) fn cluster(fields: Fields) -> Cluster {
+    let mut it = Cluster::default();
+    for (field, value) in fields {
+        match field.as_ref() {
+            "clusterID" => it.cluster_id = text(value),
+            "clusterName" => it.cluster_name = text(value),
+            "federationClusterID" => it.federation_cluster_id = text(value),
+            "provider" => it.provider = text(value),
+            "region" => it.region = text(value),
+            "vpcID" => it.vpc_id = text(value),
+            "projectID" => it.project_id = text(value),
+            "businessID" => it.business_id = text(value),
+            "environment" => it.environment = text(value),
+            "engineType" => it.engine_type = text(value),
+            "isExclusive" => it.is_exclusive = value.as_bool().unwrap_or_default(),
+            "clusterType" => it.cluster_type = text(value),
+            "labels" => it.labels = labels(value),
+            "operators" => it.operators = texts(value),
+            "createTime" => it.create_time = time(value),
+            "updateTime" => it.update_time = time(value),
+            _ => {}
+        }
     }
+    it
 }
 
-pub(crate) fn credential(mut document: Document) -> ClusterCredential {
-    let it = &mut document;
-    ClusterCredential {
-        server_key: text(it, "serverKey"),
-        cluster_id: text(it, "clusterID"),
-        client_module: text(it, "clientModule"),
-        server_address: text(it, "serverAddress"),
-        ca_cert_data: text(it, "caCertData"),
-        user_token: text(it, "userToken"),
-        cluster_domain: text(it, "clusterDomain"),
-        connect_mode: text(it, "connectMode"),
-        create_time: time(it, "createTime"),
-        update_time: time(it, "updateTime"),
+pub(crate) fn credential(fields: Fields) -> ClusterCredential {
+    let mut it = ClusterCredential::default();
+    for (field, value) in fields {
+        match field.as_ref() {
+            "serverKey" => it.server_key = text(value),
+            "clusterID" => it.cluster_id = text(value),
+            "clientModule" => it.client_module = text(value),
+            "serverAddress" => it.server_address = text(value),
+            "caCertData" => it.ca_cert_data = text(value),
+            "userToken" => it.user_token = text(value),
+            "clusterDomain" => it.cluster_domain = text(value),
+            "connectMode" => it.connect_mode = text(value),
+            "createTime" => it.create_time = time(value),
+            "updateTime" => it.update_time = time(value),
+            _ => {}
+        }
     }
+    it
 }
 
 /// Without its quotas.
-pub(crate) fn namespace(mut document: Document) -> Namespace {
-    let it = &mut document;
-    Namespace {
-        name: text(it, "name"),
-        federation_cluster_id: text(it, "federationClusterID"),
-        project_id: text(it, "projectID"),
-        business_id: text(it, "businessID"),
-        labels: labels(it, "labels"),
-        max_quota: text(it, "maxQuota"),
-        create_time: time(it, "createTime"),
-        update_time: time(it, "updateTime"),
-        quota_list: Vec::new(),
+pub(crate) fn namespace(fields: Fields) -> Namespace {
+    let mut it = Namespace::default();
+    for (field, value) in fields {
+        match field.as_ref() {
+            "name" => it.name = text(value),
+            "federationClusterID" => it.federation_cluster_id = text(value),
+            "projectID" => it.project_id = text(value),
+            "businessID" => it.business_id = text(value),
+            "labels" => it.labels = labels(value),
+            "maxQuota" => it.max_quota = text(value),
+            "createTime" => it.create_time = time(value),
+            "updateTime" => it.update_time = time(value),
+            _ => {}
+        }
     }
+    it
 }
 
-pub(crate) fn quota(mut document: Document) -> ResourceQuota {
-    let it = &mut document;
-    ResourceQuota {
-        namespace: text(it, "namespace"),
-        federation_cluster_id: text(it, "federationClusterID"),
-        cluster_id: text(it, "clusterID"),
-        resource_quota: text(it, "resourceQuota"),
-        create_time: time(it, "createTime"),
-        update_time: time(it, "updateTime"),
+pub(crate) fn quota(fields: Fields) -> ResourceQuota {
+    let mut it = ResourceQuota::default();
+    for (field, value) in fields {
+        match field.as_ref() {
+            "namespace" => it.namespace = text(value),
+            "federationClusterID" => it.federation_cluster_id = text(value),
+            "clusterID" => it.cluster_id = text(value),
+            "resourceQuota" => it.resource_quota = text(value),
+            "createTime" => it.create_time = time(value),
+            "updateTime" => it.update_time = time(value),
+            _ => {}
+        }
     }
+    it
+}
+
+/// An entry of a pool of CIDRs.
+#[derive(Debug, Default)]
+pub(crate) struct Cidr {
+    pub vpc: String,
+    pub cidr: String,
+    pub ip_number: i64,
+    pub status: String,
+}
+
+pub(crate) fn cidr(fields: Fields) -> Cidr {
+    let mut it = Cidr::default();
+    for (field, value) in fields {
+        match (field.as_ref(), value) {
+            ("ipNumber", Bson::Int64(number)) => it.ip_number = number,
+            ("ipNumber", Bson::Int32(number)) => it.ip_number = number.into(),
+            ("vpc", value) => it.vpc = text(value),
+            ("cidr", value) => it.cidr = text(value),
+            ("status", value) => it.status = text(value),
+            _ => {}
+        }
+    }
+    it
 }
 
 #[cfg(test)]
@@ -156,13 +186,14 @@ mod tests {
     #[test]
     fn a_document_of_the_original_is_read() {
         let document = doc! {
-            "clusterID": "c", "isExclusive": true, "labels": { "a.b/c": "1", "": "2" }, "operators": ["x", "y"], "token": ""
+            "clusterID": "c", "isExclusive": true, "labels": { "a.b/c": "1", "": "2" }, "operators": ["x", "y"], "token": "",
+            "region": 5
         };
-        let cluster = cluster(document);
+        let cluster = cluster(document.into_iter().map(|(field, value)| (field.into(), value)).collect());
         assert_eq!((cluster.cluster_id.as_str(), cluster.is_exclusive), ("c", true));
         assert_eq!(cluster.labels["a.b/c"], "1");
         assert_eq!(cluster.operators, ["x", "y"]);
-        assert_eq!((cluster.create_time.as_str(), cluster.provider.as_str()), ("", ""));
+        assert_eq!((cluster.create_time.as_str(), cluster.region.as_str()), ("", ""));
     }
 
     #[test]

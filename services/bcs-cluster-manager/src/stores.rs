@@ -8,7 +8,7 @@ use std::time::Duration;
 use bcs_common::shutdown::Shutdown;
 use bcs_docstore::mongo::{MongoDatabase, MongoOptions, Observer};
 use bcs_docstore::sqlite::SqliteStore;
-use bcs_docstore::{Document, DocumentDatabase, Filter, Find, Index, Layout, Order, Result, Sort, Upsert};
+use bcs_docstore::{Document, DocumentDatabase, Fields, Filter, Find, Index, Layout, Order, Result, Sort, Upsert};
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
@@ -204,24 +204,24 @@ impl Collection {
     }
 
     /// The document with these key fields.
-    pub(crate) async fn get(&self, key: &Document) -> Result<Option<Document>> {
+    pub(crate) async fn get(&self, key: &Document) -> Result<Option<Fields>> {
         self.ensure_index().await?;
-        let found = self.database.find(&self.name, &Find::one(Filter::equal_to(key))).await?;
+        let found = self.database.find_fields(&self.name, &Find::one(Filter::equal_to(key))).await?;
         Ok(found.into_iter().next())
     }
 
     /// The documents with these fields by age, from the `offset`-th on; a limit of 0 is the greatest one.
-    pub(crate) async fn list(&self, fields: &Document, offset: u64, limit: u64) -> Result<Vec<Document>> {
+    pub(crate) async fn list(&self, fields: &Document, offset: u64, limit: u64) -> Result<Vec<Fields>> {
         let limit = if limit == 0 { LIST_LIMIT } else { limit.min(LIST_LIMIT) };
         let by_age = Some(Sort { field: "_id".to_owned(), order: Order::Ascending });
         let find = Find { sort: by_age, skip: offset, limit: Some(limit), ..Find::all(Filter::equal_to(fields)) };
-        self.database.find(&self.name, &find).await
+        self.database.find_fields(&self.name, &find).await
     }
 
     /// These fields of all documents, in no order.
-    pub(crate) async fn all(&self, projection: &[&str]) -> Result<Vec<Document>> {
+    pub(crate) async fn all(&self, projection: &[&str]) -> Result<Vec<Fields>> {
         let projection = projection.iter().map(|field| (*field).to_owned()).collect();
-        self.database.find(&self.name, &Find { projection, ..Find::all(Filter::all()) }).await
+        self.database.find_fields(&self.name, &Find { projection, ..Find::all(Filter::all()) }).await
     }
 
     /// Stores a new document.

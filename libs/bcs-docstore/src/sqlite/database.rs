@@ -12,7 +12,9 @@ use super::table::Table;
 use super::write::{Assignments, PreparedUpsert, Target};
 use super::writer::Writing;
 use super::{index, read};
-use crate::{DocumentDatabase, Error, Filter, Find, Index, JsonDocuments, Path, Render, Result, Subscription, Upsert};
+use crate::{
+    DocumentDatabase, Error, Fields, Filter, Find, Index, JsonDocuments, Path, Render, Result, Subscription, Upsert,
+};
 
 /// The collections of one layout.
 #[derive(Debug, Clone)]
@@ -33,9 +35,18 @@ impl SqliteDatabase {
         F: FnOnce(&Connection, &Table) -> Result<T> + Send + 'static,
     {
         let (store, table) = (self.store.clone(), Arc::clone(&self.table));
-        tokio::task::spawn_blocking(move || store.readers().with(|connection| read(connection, &table)))
-            .await
-            .map_err(|error| Error::Unavailable(Box::new(error)))?
+        let permit = store.readers().long().await?;
+        let read = move || {
+            let result = store.readers().with(|connection| read(connection, &table));
+            drop(permit);
+            result
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|error| Error::Unavailable(Box::new(error)))?
+    }
+
+    /// A look at one document takes microseconds: handing it to another thread would cost more.
+    fn read_here<T>(&self, read: impl FnOnce(&Connection, &Table) -> Result<T>) -> Result<T> {
+        self.store.readers().with(|connection| read(connection, &self.table))
     }
 
     async fn write<T, F>(&self, collection: &str, mut work: F) -> Result<T>
@@ -53,19 +64,26 @@ impl SqliteDatabase {
 impl DocumentDatabase for SqliteDatabase {
     async fn find_json(&self, collection: &str, find: &Find, render: Render) -> Result<JsonDocuments> {
         if find.limit == Some(1) {
-            // A look at one document takes microseconds: handing it to another thread would cost more.
-            return self
-                .store
-                .readers()
-                .with(|connection| read::find_json(connection, &self.table, collection, find, render));
+            return self.read_here(|connection, table| read::find_json(connection, table, collection, find, render));
         }
         let (collection, find) = (collection.to_owned(), find.clone());
         self.read(move |connection, table| read::find_json(connection, table, &collection, &find, render)).await
     }
 
     async fn find(&self, collection: &str, find: &Find) -> Result<Vec<Document>> {
+        if find.limit == Some(1) {
+            return self.read_here(|connection, table| read::find(connection, table, collection, find));
+        }
         let (collection, find) = (collection.to_owned(), find.clone());
         self.read(move |connection, table| read::find(connection, table, &collection, &find)).await
+    }
+
+    async fn find_fields(&self, collection: &str, find: &Find) -> Result<Vec<Fields>> {
+        if find.limit == Some(1) {
+            return self.read_here(|connection, table| read::find_fields(connection, table, collection, find));
+        }
+        let (collection, find) = (collection.to_owned(), find.clone());
+        self.read(move |connection, table| read::find_fields(connection, table, &collection, &find)).await
     }
 
     async fn count(&self, collection: &str, filter: &Filter) -> Result<u64> {

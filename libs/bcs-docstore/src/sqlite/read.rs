@@ -1,31 +1,45 @@
 //! Reads: a pool of connections, and the walk over the rows of a filter.
 
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use bson::{Bson, Document};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use rusqlite::types::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::narrow::Narrow;
 use super::row::{self, Row, Shape};
 use super::table::{Column, Table};
 use crate::matcher::matches;
-use crate::{Error, Filter, Find, JsonDocuments, Order, Path, Render, Result, project};
-
-/// Connections that are kept open; more readers at once open more for the moment.
-const KEPT: usize = 8;
+use crate::{Error, Fields, Filter, Find, JsonDocuments, Order, Path, Render, Result};
 
 /// Connections for reading.
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    /// Connections that are kept open; more readers at once open more for the moment.
+    kept: usize,
+    /// Long reads keep a core busy: more of them at once would only wait for each other, with a connection each.
+    long: Arc<Semaphore>,
 }
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::new(Vec::new()) }
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        let long = cores.max(4);
+        // Beside the long reads every core may do a short one.
+        Self { path, idle: Mutex::new(Vec::new()), kept: long + cores, long: Arc::new(Semaphore::new(long)) }
+    }
+
+    /// Waits until a long read may start.
+    pub(super) async fn long(&self) -> Result<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.long).acquire_owned().await;
+        permit.map_err(|error| Error::Unavailable(Box::new(error)))
     }
 
     /// Runs `read` on a connection of its own.
@@ -37,7 +51,7 @@ impl Readers {
         };
         let result = read(&connection);
         let mut idle = self.idle.lock();
-        if idle.len() < KEPT {
+        if idle.len() < self.kept {
             idle.push(connection);
         }
         result
@@ -92,7 +106,7 @@ impl Query {
         while limit > 0
             && let Some(row) = rows.next()?
         {
-            if !self.exact && !matches(filter, &Row::read(table, row)?.to_document(table)?) {
+            if !self.exact && !matches(filter, &row::read_document(table, row, &Shape::Whole)?) {
                 continue;
             }
             if skip > 0 {
@@ -114,7 +128,7 @@ pub(super) fn find_json(
     find: &Find,
     render: Render,
 ) -> Result<JsonDocuments> {
-    let shape = Shape::of(table, &find.projection);
+    let shape = Shape::of(&find.projection);
     let exact = Narrow::of(table, &find.filter).exact;
     let columns = if exact && !shape.needs_data() { &table.columns_without_data } else { &table.columns };
     let mut documents = JsonDocuments::default();
@@ -130,17 +144,33 @@ pub(super) fn find_json(
 
 /// Rows as documents.
 pub(super) fn find(connection: &Connection, table: &Table, collection: &str, find: &Find) -> Result<Vec<Document>> {
-    let mut documents = Vec::new();
+    find_as(connection, table, collection, find, row::read_document)
+}
+
+/// Rows as fields.
+pub(super) fn find_fields(
+    connection: &Connection,
+    table: &Table,
+    collection: &str,
+    find: &Find,
+) -> Result<Vec<Fields>> {
+    find_as(connection, table, collection, find, row::read_fields)
+}
+
+fn find_as<T>(
+    connection: &Connection,
+    table: &Table,
+    collection: &str,
+    find: &Find,
+    read: impl Fn(&Table, &rusqlite::Row<'_>, &Shape<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let shape = Shape::of(&find.projection);
+    let mut found = Vec::new();
     Query::new(table, collection, find, &table.columns).rows(connection, table, &find.filter, |row| {
-        let document = Row::read(table, row)?.to_document(table)?;
-        documents.push(if find.projection.is_empty() {
-            document
-        } else {
-            project::project(&document, &find.projection)
-        });
+        found.push(read(table, row, &shape)?);
         Ok(())
     })?;
-    Ok(documents)
+    Ok(found)
 }
 
 /// Numbers and columns of the rows of a filter, for writing over them.
@@ -209,7 +239,7 @@ pub(super) fn distinct(
     let mut values = Vec::new();
     let all = Find::all(filter.clone());
     Query::new(table, collection, &all, &table.columns).rows(connection, table, filter, |row| {
-        collect_values(&Bson::Document(Row::read(table, row)?.to_document(table)?), path.keys(), &mut values);
+        collect_values(&Bson::Document(row::read_document(table, row, &Shape::Whole)?), path.keys(), &mut values);
         Ok(())
     })?;
     Ok(values)

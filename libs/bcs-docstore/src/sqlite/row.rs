@@ -1,5 +1,7 @@
 //! A document as the columns of its row, and back.
 
+use std::borrow::Cow;
+
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document};
 use rusqlite::types::{ToSql, Value, ValueRef};
@@ -7,7 +9,7 @@ use rusqlite::types::{ToSql, Value, ValueRef};
 use super::index::Stored;
 use super::table::{Column, DATA, Table};
 use crate::json;
-use crate::{Error, Render, Result, project};
+use crate::{Error, Fields, Render, Result, project};
 
 /// The columns of a row; `keys` and `times` in the order of the layout.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -212,18 +214,18 @@ pub(super) fn value_of(table: &Table, field: &str, value: Value) -> Result<Bson>
 /// Which fields of a row go to the client, decided once a read.
 pub(super) enum Shape<'a> {
     Whole,
-    /// Only these, all of them columns of the layout.
-    Columns(&'a [String]),
+    /// Only these fields of the document itself.
+    Fields(&'a [String]),
     /// These paths; the document has to be parsed for them.
     Paths(&'a [String]),
 }
 
 impl<'a> Shape<'a> {
-    pub(super) fn of(table: &Table, projection: &'a [String]) -> Self {
+    pub(super) fn of(projection: &'a [String]) -> Self {
         if projection.is_empty() {
             Shape::Whole
-        } else if projection.iter().all(|path| path == "_id" || table.column(path).is_some()) {
-            Shape::Columns(projection)
+        } else if projection.iter().all(|path| !path.contains('.')) {
+            Shape::Fields(projection)
         } else {
             Shape::Paths(projection)
         }
@@ -231,7 +233,7 @@ impl<'a> Shape<'a> {
 
     fn wants(&self, field: &str) -> bool {
         match self {
-            Shape::Columns(fields) => fields.iter().any(|wanted| wanted == field),
+            Shape::Fields(fields) => fields.iter().any(|wanted| wanted == field),
             _ => true,
         }
     }
@@ -240,6 +242,61 @@ impl<'a> Shape<'a> {
     pub(super) fn needs_data(&self) -> bool {
         self.wants(DATA)
     }
+}
+
+/// A row (the columns of [`Table::columns`]) as a document of what is asked for.
+pub(super) fn read_document(table: &Table, row: &rusqlite::Row<'_>, shape: &Shape<'_>) -> Result<Document> {
+    let fields = read_fields(table, row, shape)?;
+    Ok(fields.into_iter().map(|(field, value)| (field.into_owned(), value)).collect())
+}
+
+/// The same as fields.
+pub(super) fn read_fields(table: &Table, row: &rusqlite::Row<'_>, shape: &Shape<'_>) -> Result<Fields> {
+    if let Shape::Paths(paths) = shape {
+        let document = project::project(&read_document(table, row, &Shape::Whole)?, paths);
+        return Ok(document.into_iter().map(|(field, value)| (Cow::Owned(field), value)).collect());
+    }
+    let layout = &table.layout;
+    let mut fields = Vec::with_capacity(layout.keys.len() + layout.times.len() + 8);
+    let mut next = 1..;
+    let mut column = || row.get_ref(next.next().unwrap_or_default());
+    if let ValueRef::Blob(id) = column()?
+        && let Ok(id) = <[u8; 12]>::try_from(id)
+    {
+        fields.push((Cow::Borrowed("_id"), Bson::ObjectId(ObjectId::from_bytes(id))));
+    }
+    for field in layout.keys {
+        if let ValueRef::Text(text) = column()?
+            && shape.wants(field)
+        {
+            fields.push((Cow::Borrowed(*field), Bson::String(String::from_utf8_lossy(text).into_owned())));
+        }
+    }
+    for field in layout.times {
+        if let ValueRef::Integer(millis) = column()?
+            && shape.wants(field)
+        {
+            fields.push((Cow::Borrowed(*field), Bson::DateTime(DateTime::from_millis(millis))));
+        }
+    }
+    let flag = column()?;
+    if let (ValueRef::Integer(flag), Some(field)) = (flag, layout.deletion_flag)
+        && shape.wants(field)
+    {
+        fields.push((Cow::Borrowed(field), Bson::Boolean(flag != 0)));
+    }
+    if let ValueRef::Text(data) = column()?
+        && shape.needs_data()
+    {
+        fields.push((Cow::Borrowed(DATA), parse(&String::from_utf8_lossy(data))?));
+    }
+    if let ValueRef::Text(rest) = column()?
+        && let Bson::Document(rest) = parse(&format!("{{{}}}", String::from_utf8_lossy(rest)))?
+    {
+        let wanted = rest.into_iter().filter(|(field, _)| field == "_id" || shape.wants(field));
+        fields.extend(wanted.map(|(field, value)| (Cow::Owned(field), value)));
+    }
+    Ok(fields)
 }
 
 /// Appends a row (the columns of [`Table::columns`]) as JSON, straight from SQLite's memory where no path is asked for.
