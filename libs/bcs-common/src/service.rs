@@ -211,7 +211,7 @@ mod tests {
         }
         let taken = bind("first", "127.0.0.1", 0, None).await.unwrap();
         let port = taken.local_addr().port();
-        let error = listeners(&options("127.0.0.1", port), None, false).await.unwrap_err();
+        let error = listeners(&options("127.0.0.1", port), None, false).await.err().unwrap();
         assert_eq!(error.to_string(), format!("insecure server failed: listen tcp 127.0.0.1:{port}"));
     }
 
