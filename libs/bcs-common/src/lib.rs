@@ -15,6 +15,7 @@ pub mod pidfile;
 pub mod registry;
 pub mod secret;
 pub mod server_addresses;
+pub mod service;
 pub mod shutdown;
 pub mod tls;
 pub mod token;

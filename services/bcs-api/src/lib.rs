@@ -35,10 +35,8 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use bcs_common::config::{self, Exit};
-use bcs_common::http::envelope::Program;
-use bcs_common::shutdown::Shutdown;
-use bcs_common::{logs, pidfile, tls};
-use tracing::{error, warn};
+use bcs_common::service::{self as program, NotStarted};
+use bcs_common::tls;
 
 pub use auth::FilterError;
 pub use bootstrap::BootstrapError;
@@ -53,9 +51,6 @@ pub use service::{Running, StartError, start};
 
 /// How long the process takes to stop at most; the charts give it three seconds.
 const STOP_LIMIT: Duration = Duration::from_millis(2800);
-/// Exit code of a service that cannot start (common.md 9).
-const START_FAILED: u8 = 1;
-
 /// The program: loads its options, serves until a signal, and returns what to say at the end.
 pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
     tls::install_provider();
@@ -63,42 +58,10 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    let _log = match logs::init(Program::of_process().name(), &loaded.options.log) {
-        Ok(guard) => guard,
-        Err(error) => return Exit::failure(START_FAILED, format!("cannot start the log: {error}")),
-    };
-    for warning in &loaded.warnings {
-        warn!("{warning}");
-    }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return Exit::failure(START_FAILED, format!("cannot start the runtime: {error}")),
-    };
-    match runtime.block_on(serve(&loaded.options)) {
-        Ok(()) => Exit::success(),
-        Err((code, reason)) => {
-            error!("cannot start: {reason}");
-            Exit::failure(code, reason)
-        }
-    }
-}
-
-async fn serve(options: &Options) -> Result<(), (u8, String)> {
-    let shutdown = Shutdown::new();
-    let no_signals = |error| (START_FAILED, format!("cannot listen to signals: {error}"));
-    shutdown.listen_to_signals().map_err(no_signals)?;
-    let outcome = match start(options, &Beside::default(), &shutdown).await {
-        Ok(_running) => {
-            if let Err(error) = pidfile::write(&options.process.pid_dir) {
-                warn!("no pid file in {}: {error}", options.process.pid_dir.display());
-            }
-            shutdown.triggered().await;
-            Ok(())
-        }
-        Err(error) => Err((error.exit_code(), error.causes())),
-    };
-    if !shutdown.drain(STOP_LIMIT).await {
-        warn!("stopped before everything was done");
-    }
-    outcome
+    program::run(&loaded.options.log, &loaded.warnings, STOP_LIMIT, async |shutdown| {
+        let running = start(&loaded.options, &Beside::default(), shutdown).await;
+        let running = running.map_err(|error| NotStarted { code: error.exit_code(), reason: error.causes() })?;
+        program::write_pid(&loaded.options.process.pid_dir);
+        Ok(running)
+    })
 }

@@ -1,17 +1,16 @@
 //! The service: its listeners and what runs in the background (api.md 2).
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use bcs_common::errors::chain;
 use bcs_common::http::envelope::Program;
 use bcs_common::http::router::Router;
-use bcs_common::http::server::{Listener, ServerOptions, host_port, serve};
+use bcs_common::http::server::{Listener, ServerOptions, serve};
 use bcs_common::metrics::{Health, MetricServer};
 use bcs_common::registry::zookeeper::{ZooKeeper, ZooKeeperError, ZooKeeperOptions};
 use bcs_common::registry::{Registration, Registry, ServiceRegistration};
+use bcs_common::service::{ListenError, listeners, serve_metrics, watch_part};
 use bcs_common::shutdown::Shutdown;
 use bcs_common::tls::TlsError;
 use bcs_common::{build_constants, logs, version};
@@ -21,7 +20,7 @@ use bcs_sql::{Database, Dialect, Dsn, DsnError, SqlError};
 use bcs_tke::TkeClient;
 use bcs_tunnel::proxy::{HttpProxies, Upstreams};
 use bcs_tunnel::{KeepAlive, TunnelOptions, TunnelServer};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::auth::{FilterError, HttpClient, Paas, Users, V4Filter};
 use crate::bootstrap::{self, BootstrapError};
@@ -41,8 +40,6 @@ use crate::{certs, rbac, registration};
 
 /// The name in messages to clients; the original takes it from the path it was started by.
 pub(crate) const PROGRAM: Program = Program::new("bcs-api");
-/// Time between two looks at the database, for readiness.
-const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 /// Names in `/readyz`.
 const DATABASE_PART: &str = "database";
 const ZOOKEEPER_PART: &str = "zookeeper";
@@ -86,15 +83,8 @@ pub enum StartError {
     #[error("key \"bcs_zookeeper\"")]
     ZooKeeper(#[from] ZooKeeperError),
     /// A listener cannot be bound.
-    #[error("{what} server failed: listen tcp {address}")]
-    Listen {
-        /// `tls` or `insecure`.
-        what: &'static str,
-        /// Where.
-        address: String,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The metric library refused a metric.
     #[error("metrics")]
     Metrics(#[from] prometheus::Error),
@@ -132,12 +122,7 @@ pub async fn start(options: &Options, beside: &Beside, shutdown: &Shutdown) -> R
         bootstrap::make_admin(&store, token).await?;
     }
     rbac::start(options, &store, shutdown);
-    let (secure, insecure) = listeners(options, tls).await?;
-    if secure.is_none() && insecure.is_none() {
-        warn!(
-            "no listener: neither server_cert_file and server_key_file nor insecure_address and insecure_port are set"
-        );
-    }
+    let (secure, insecure) = listeners(&options.service, tls, options.embedded).await?;
     let bound = |listener: &Option<Listener>| listener.as_ref().map(Listener::local_addr);
     let here = registration::this(options, bound(&secure), bound(&insecure));
     let zookeeper = zookeeper(options, &health, shutdown)?;
@@ -145,8 +130,8 @@ pub async fn start(options: &Options, beside: &Beside, shutdown: &Shutdown) -> R
     let document = gateway::document(&routers.0, &routers.1);
     // Its address is known before the tunnels are there.
     let tunnels = Arc::new(OnceLock::new());
-    let server = metric_server(registry.clone(), &health, document.clone(), Arc::clone(&tunnels))?;
-    let metric_address = start_metrics(options, server, shutdown).await;
+    let metrics = metric_server(registry.clone(), &health, document.clone(), Arc::clone(&tunnels))?;
+    let metric_address = serve_metrics(metrics, &options.service.address, options.metric.metric_port, shutdown).await;
     let console = options.console.then(|| ServiceAt {
         name: PROGRAM.name().to_owned(),
         scheme: "https".to_owned(),
@@ -307,34 +292,6 @@ async fn open_store(options: &Options, health: &Health, shutdown: &Shutdown) -> 
     Ok(Store::open(database).await?)
 }
 
-/// The HTTPS listener, if there is a certificate, and the plain one, if it is configured.
-async fn listeners(
-    options: &Options,
-    tls: Option<Arc<rustls::ServerConfig>>,
-) -> Result<(Option<Listener>, Option<Listener>), StartError> {
-    let service = &options.service;
-    let secure = match tls {
-        Some(tls) => Some(bind("tls", &service.address, service.port, Some(tls)).await?),
-        None => None,
-    };
-    let is_wanted = !service.insecure_address.is_empty() && (service.insecure_port != 0 || options.embedded);
-    let insecure = match is_wanted {
-        true => Some(bind("insecure", &service.insecure_address, service.insecure_port, None).await?),
-        false => None,
-    };
-    Ok((secure, insecure))
-}
-
-async fn bind(
-    what: &'static str,
-    address: &str,
-    port: u16,
-    tls: Option<Arc<rustls::ServerConfig>>,
-) -> Result<Listener, StartError> {
-    let address = host_port(address, port);
-    Listener::bind(&address, tls).await.map_err(|source| StartError::Listen { what, address, source })
-}
-
 fn serve_on(listener: Listener, gateway: Gateway, shutdown: &Shutdown) -> SocketAddr {
     let (address, scheme) = (listener.local_addr(), listener.scheme());
     let options = ServerOptions { program: PROGRAM, ..ServerOptions::default() };
@@ -356,34 +313,11 @@ fn metric_server(
     Ok(server.openapi(document).report("/tunnels", report))
 }
 
-/// A taken metric port costs the metrics, not the service.
-async fn start_metrics(options: &Options, server: MetricServer, shutdown: &Shutdown) -> Option<SocketAddr> {
-    match bind("metric", &options.service.address, options.metric.metric_port, None).await {
-        Ok(listener) => {
-            let address = listener.local_addr();
-            shutdown.spawn("metric server", server.serve(listener, shutdown.clone()));
-            Some(address)
-        }
-        Err(failure) => {
-            error!("no metrics: {}", failure.causes());
-            None
-        }
-    }
-}
-
 /// Asks the database for a sign of life now and then.
 fn watch_database(database: &Database, health: &Health, shutdown: &Shutdown) {
-    health.set(DATABASE_PART, Ok(()));
-    let (database, health, stop) = (database.clone(), health.clone(), shutdown.token());
-    shutdown.spawn("database health", async move {
-        let mut ticks = tokio::time::interval(HEALTH_PERIOD);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = stop.cancelled() => return,
-            }
-            let sign = database.read("SELECT 1", &[]).await;
-            health.set(DATABASE_PART, sign.map(|_| ()).map_err(|failure| failure.to_string()));
-        }
+    let database = database.clone();
+    watch_part(DATABASE_PART, health, shutdown, move || {
+        let database = database.clone();
+        async move { database.read("SELECT 1", &[]).await.map(|_| ()).map_err(|failure| failure.to_string()) }
     });
 }

@@ -36,10 +36,8 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use bcs_common::config::Exit;
-use bcs_common::http::envelope::Program;
-use bcs_common::shutdown::Shutdown;
-use bcs_common::{logs, tls};
-use tracing::{error, warn};
+use bcs_common::service::{self as program, NotStarted};
+use bcs_common::tls;
 
 pub use options::{Checked, Mongo, Options, OptionsError, Store};
 pub use service::{Running, StartError, start};
@@ -47,9 +45,6 @@ pub use stores::StoresError;
 
 /// How long the process takes to stop at most; the charts give it five seconds.
 const STOP_LIMIT: Duration = Duration::from_millis(4500);
-/// Exit code of a service that cannot start (common.md 9).
-const START_FAILED: u8 = 1;
-
 /// The program: loads its options, serves until a signal, and returns what to say at the end.
 pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
     tls::install_provider();
@@ -57,35 +52,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
         Ok(options) => options,
         Err(exit) => return exit,
     };
-    let _log = match logs::init(Program::of_process().name(), &options.log) {
-        Ok(guard) => guard,
-        Err(error) => return Exit::failure(START_FAILED, format!("cannot start the log: {error}")),
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return Exit::failure(START_FAILED, format!("cannot start the runtime: {error}")),
-    };
-    match runtime.block_on(serve(&options)) {
-        Ok(()) => Exit::success(),
-        Err(reason) => {
-            error!("cannot start: {reason}");
-            Exit::failure(START_FAILED, reason)
-        }
-    }
-}
-
-async fn serve(options: &Options) -> Result<(), String> {
-    let shutdown = Shutdown::new();
-    shutdown.listen_to_signals().map_err(|error| format!("cannot listen to signals: {error}"))?;
-    let outcome = match start(options, None, &shutdown).await {
-        Ok(_running) => {
-            shutdown.triggered().await;
-            Ok(())
-        }
-        Err(error) => Err(error.causes()),
-    };
-    if !shutdown.drain(STOP_LIMIT).await {
-        warn!("stopped before everything was done");
-    }
-    outcome
+    program::run(&options.log, &[], STOP_LIMIT, async |shutdown| {
+        start(&options, None, shutdown).await.map_err(|error| NotStarted::new(error.causes()))
+    })
 }

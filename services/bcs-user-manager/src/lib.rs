@@ -34,10 +34,9 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use bcs_common::config::{self, Exit};
-use bcs_common::http::envelope::Program;
-use bcs_common::shutdown::Shutdown;
-use bcs_common::{logs, pidfile, tls};
-use tracing::{error, warn};
+use bcs_common::service::{self as program, NotStarted};
+use bcs_common::tls;
+use tracing::error;
 
 pub use auth::Access;
 pub use bootstrap::{AdminToken, BootstrapError};
@@ -47,9 +46,6 @@ pub use service::{Running, StartError, start};
 
 /// How long the process takes to stop at most; the charts give it three seconds.
 const STOP_LIMIT: Duration = Duration::from_millis(2800);
-/// Exit code of a service that cannot start (common.md 9).
-const START_FAILED: u8 = 1;
-
 /// The program: loads its options, serves until a signal, and returns what to say at the end.
 pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
     tls::install_provider();
@@ -57,41 +53,14 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    let _log = match logs::init(Program::of_process().name(), &loaded.options.log) {
-        Ok(guard) => guard,
-        Err(error) => return Exit::failure(START_FAILED, format!("cannot start the log: {error}")),
-    };
-    for warning in &loaded.warnings {
-        warn!("{warning}");
-    }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return Exit::failure(START_FAILED, format!("cannot start the runtime: {error}")),
-    };
-    match runtime.block_on(serve(&loaded.options)) {
-        Ok(()) => Exit::success(),
-        Err(reason) => {
+    program::run(&loaded.options.log, &loaded.warnings, STOP_LIMIT, async |shutdown| {
+        let running = start(&loaded.options, None, shutdown).await.map_err(|error| {
+            let reason = error.causes();
+            // What scripts look for in the log of the original.
             error!("start processor error {reason}, and exit");
-            Exit::failure(START_FAILED, reason)
-        }
-    }
-}
-
-async fn serve(options: &Options) -> Result<(), String> {
-    let shutdown = Shutdown::new();
-    shutdown.listen_to_signals().map_err(|error| format!("cannot listen to signals: {error}"))?;
-    let outcome = match start(options, None, &shutdown).await {
-        Ok(_running) => {
-            if let Err(error) = pidfile::write(&options.process.pid_dir) {
-                warn!("no pid file in {}: {error}", options.process.pid_dir.display());
-            }
-            shutdown.triggered().await;
-            Ok(())
-        }
-        Err(error) => Err(error.causes()),
-    };
-    if !shutdown.drain(STOP_LIMIT).await {
-        warn!("stopped before everything was done");
-    }
-    outcome
+            NotStarted::new(reason)
+        })?;
+        program::write_pid(&loaded.options.process.pid_dir);
+        Ok(running)
+    })
 }

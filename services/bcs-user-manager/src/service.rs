@@ -1,20 +1,19 @@
 //! The service: its listeners and what runs in the background (user-manager.md 2, 3).
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bcs_common::errors::chain;
 use bcs_common::http::Body;
 use bcs_common::http::envelope::Program;
 use bcs_common::http::openapi;
 use bcs_common::http::router::RouterService;
-use bcs_common::http::server::{Listener, ServerOptions, host_port, serve};
+use bcs_common::http::server::{Listener, ServerOptions, serve};
 use bcs_common::metrics::{Health, MetricServer};
 use bcs_common::registry::{Registration, Registry};
+use bcs_common::service::{ListenError, listeners, serve_metrics, watch_part};
 use bcs_common::shutdown::Shutdown;
 use bcs_common::tls::{self, ServerTls, TlsError};
 use bcs_common::{logs, version};
@@ -23,7 +22,7 @@ use bcs_tke::TkeClient;
 use http::header::{ACCEPT, HeaderValue};
 use http::{Request, Response};
 use tower::Service;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::bootstrap::{self, AdminToken, BootstrapError};
 use crate::grants::Grants;
@@ -32,8 +31,6 @@ use crate::options::{Options, OptionsError, Secrets};
 use crate::registration;
 use crate::routes::{self, App, Shared};
 
-/// Time between two looks at the database, for readiness.
-const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 /// The name in `/readyz`.
 const DATABASE_PART: &str = "database";
 
@@ -66,15 +63,8 @@ pub enum StartError {
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
     /// A listener cannot be bound.
-    #[error("{what} server failed: listen tcp {address}")]
-    Listen {
-        /// `tls` or `insecure`.
-        what: &'static str,
-        /// Where.
-        address: String,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// A registry cannot be used.
     #[error("{0}")]
     Registry(String),
@@ -129,16 +119,12 @@ pub async fn start(
     let app = Arc::new(App { database, tokens, grants, tke, shutdown: shutdown.clone() });
     let service = router.into_service(app);
     let registries = registration::configured(options, shutdown)?;
-    let (secure, insecure) = listeners(options, tls).await?;
+    let (secure, insecure) = listeners(&options.service, tls, options.embedded).await?;
     let scheme = if secure.is_some() { "https" } else { "http" };
     let [address, insecure_address] =
         [secure, insecure].map(|listener| listener.map(|listener| serve_on(listener, service.clone(), shutdown)));
-    if address.is_none() && insecure_address.is_none() {
-        warn!(
-            "no API listener: neither server_cert_file and server_key_file nor insecure_address and insecure_port are set"
-        );
-    }
-    let metric_address = start_metrics(options, metrics, &health, document, shutdown).await?;
+    let server = MetricServer::new(metrics, health.clone(), version::text(), logs::set_level)?.openapi(document);
+    let metric_address = serve_metrics(server, &options.service.address, options.metric.metric_port, shutdown).await;
     let here = registration::this(options, address.or(insecure_address), scheme);
     if options.etcd.etcd_registry.etcd_feature && address.is_none() {
         warn!(
@@ -182,34 +168,6 @@ fn server_tls(options: &Options) -> Result<Option<Arc<rustls::ServerConfig>>, St
     tls::server_config(&server, &["h2", "http/1.1"]).map(Some).map_err(StartError::Tls)
 }
 
-/// The HTTPS listener, if there is a certificate, and the plain one, if it is configured.
-async fn listeners(
-    options: &Options,
-    tls: Option<Arc<rustls::ServerConfig>>,
-) -> Result<(Option<Listener>, Option<Listener>), StartError> {
-    let service = &options.service;
-    let secure = match tls {
-        Some(tls) => Some(bind("tls", &service.address, service.port, Some(tls)).await?),
-        None => None,
-    };
-    let is_wanted = !service.insecure_address.is_empty() && (service.insecure_port != 0 || options.embedded);
-    let insecure = match is_wanted {
-        true => Some(bind("insecure", &service.insecure_address, service.insecure_port, None).await?),
-        false => None,
-    };
-    Ok((secure, insecure))
-}
-
-async fn bind(
-    what: &'static str,
-    address: &str,
-    port: u16,
-    tls: Option<Arc<rustls::ServerConfig>>,
-) -> Result<Listener, StartError> {
-    let address = host_port(address, port);
-    Listener::bind(&address, tls).await.map_err(|source| StartError::Listen { what, address, source })
-}
-
 fn serve_on(listener: Listener, service: RouterService<Shared>, shutdown: &Shutdown) -> SocketAddr {
     let (address, scheme) = (listener.local_addr(), listener.scheme());
     let options = ServerOptions { program: Program::new("bcs-user-manager"), ..ServerOptions::default() };
@@ -218,42 +176,12 @@ fn serve_on(listener: Listener, service: RouterService<Shared>, shutdown: &Shutd
     address
 }
 
-/// A taken metric port costs the metrics, not the service.
-async fn start_metrics(
-    options: &Options,
-    metrics: prometheus::Registry,
-    health: &Health,
-    document: String,
-    shutdown: &Shutdown,
-) -> Result<Option<SocketAddr>, StartError> {
-    let server = MetricServer::new(metrics, health.clone(), version::text(), logs::set_level)?.openapi(document);
-    match bind("metric", &options.service.address, options.metric.metric_port, None).await {
-        Ok(listener) => {
-            let address = listener.local_addr();
-            shutdown.spawn("metric server", server.serve(listener, shutdown.clone()));
-            Ok(Some(address))
-        }
-        Err(failure) => {
-            error!("no metrics: {}", failure.causes());
-            Ok(None)
-        }
-    }
-}
-
 /// Asks the database for a sign of life now and then.
 fn watch_database(database: &Database, health: &Health, shutdown: &Shutdown) {
-    health.set(DATABASE_PART, Ok(()));
-    let (database, health, stop) = (database.clone(), health.clone(), shutdown.token());
-    shutdown.spawn("database health", async move {
-        let mut ticks = tokio::time::interval(HEALTH_PERIOD);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = stop.cancelled() => return,
-            }
-            let sign = database.read("SELECT 1", &[]).await;
-            health.set(DATABASE_PART, sign.map(|_| ()).map_err(|failure| failure.to_string()));
-        }
+    let database = database.clone();
+    watch_part(DATABASE_PART, health, shutdown, move || {
+        let database = database.clone();
+        async move { database.read("SELECT 1", &[]).await.map(|_| ()).map_err(|failure| failure.to_string()) }
     });
 }
 
