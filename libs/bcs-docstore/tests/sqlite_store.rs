@@ -237,3 +237,40 @@ async fn two_databases_share_a_file_and_nothing_else() {
     let found: Vec<Document> = other.find("Pod", &Find::one(Filter::all())).await.unwrap();
     assert_eq!(found.len(), 1);
 }
+
+#[tokio::test]
+async fn files_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let opened = open();
+    opened.database.upsert("pods", put("a", Bson::Int32(1))).await.unwrap();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let directory = opened.store.path().parent().unwrap();
+    assert_eq!(mode(directory), 0o700);
+    for name in ["storage.db", "storage.db-wal", "storage.db-shm"] {
+        assert_eq!(mode(&directory.join(name)), 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn fields_are_those_of_the_documents() {
+    let Opened { database, .. } = &open();
+    // `clusterId` of the second is no text, and therefore no column.
+    let odd = doc! { "clusterId": 5, "namespace": "n", "labels": { "a.b": "c" }, "createTime": DateTime::now(), "gone": true };
+    database.upsert("pods", put("a", Bson::Array(vec![Bson::Null]))).await.unwrap();
+    database.insert("pods", odd).await.unwrap();
+    for projection in [&[][..], &["clusterId", "labels", "none"], &["labels.a", "data"], &["data", "gone"]] {
+        for limit in [None, Some(1)] {
+            let projection = projection.iter().map(|path| (*path).to_owned()).collect();
+            let find = Find { projection, limit, ..Find::all(Filter::all()) };
+            let documents = database.find("pods", &find).await.unwrap();
+            let fields = database.find_fields("pods", &find).await.unwrap();
+            let of_fields = fields.into_iter().map(|it| it.into_iter().map(|(key, value)| (key.into_owned(), value)));
+            assert_eq!(of_fields.map(Document::from_iter).collect::<Vec<_>>(), documents, "{find:?}");
+            assert_eq!(documents.len(), if limit.is_some() { 1 } else { 2 });
+        }
+    }
+    let find = Find { projection: vec!["labels".into()], ..Find::all(Filter::all()) };
+    let documents = database.find("pods", &find).await.unwrap();
+    let keys: Vec<Vec<&str>> = documents.iter().map(|it| it.keys().map(String::as_str).collect()).collect();
+    assert_eq!(keys, [vec!["_id"], vec!["_id", "labels"]]);
+}

@@ -16,7 +16,8 @@ mod write;
 mod writer;
 
 use std::collections::HashSet;
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,9 +70,7 @@ impl SqliteStore {
     /// # });
     /// ```
     pub fn open(path: &Path) -> Result<Self> {
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory).map_err(|error| Error::Unavailable(Box::new(error)))?;
-        }
+        make_private(path).map_err(|error| Error::Unavailable(Box::new(error)))?;
         let lock = lock(path)?;
         let connection = connect(path)?;
         connection.execute_batch(index::SCHEMA)?;
@@ -125,6 +124,15 @@ impl SqliteStore {
     fn writer(&self) -> &Writer {
         &self.shared.writer
     }
+}
+
+/// Makes the file, if there is none, for its owner alone: there are tokens in it. SQLite gives the files beside it the
+/// same mode.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    if let Some(directory) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
 /// Keeps other processes out: changes made there would reach no follower here. The lock ends with the process.
