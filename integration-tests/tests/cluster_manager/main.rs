@@ -7,6 +7,7 @@
     reason = "helpers of tests: a panic is a failed test"
 )]
 
+mod cidr_migration;
 mod direct;
 mod golden;
 mod input;

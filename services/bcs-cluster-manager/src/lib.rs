@@ -13,6 +13,7 @@
 mod allocation;
 mod app;
 mod cidr;
+pub mod cidr_import;
 mod clusters;
 mod config;
 mod credentials;

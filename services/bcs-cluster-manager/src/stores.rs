@@ -128,7 +128,7 @@ impl Stores {
         match options.store()? {
             Store::Mongo(mongo) => {
                 info!("store: MongoDB {}, database {}", mongo.hosts.join(","), mongo.database);
-                Self::mongo(mongo, observer, shutdown).map_err(StoresError::Mongo)
+                Self::mongo(mongo, Some(observer), shutdown).map_err(StoresError::Mongo)
             }
             Store::Embedded => {
                 let path = options.data_dir.join(EMBEDDED_FILE);
@@ -138,7 +138,11 @@ impl Stores {
         }
     }
 
-    fn mongo(mongo: Mongo, observer: Observer, shutdown: &Shutdown) -> Result<Self> {
+    /// MongoDB, which need not be there yet.
+    ///
+    /// # Errors
+    /// It can never work with these options.
+    pub(crate) fn mongo(mongo: Mongo, observer: Option<Observer>, shutdown: &Shutdown) -> Result<Self> {
         let options = MongoOptions {
             hosts: mongo.hosts,
             database: mongo.database,
@@ -149,7 +153,7 @@ impl Stores {
             min_pool: mongo.min_pool,
             ignore_delete_events: true,
             operation_timeout: OPERATION_LIMIT,
-            observer: Some(observer),
+            observer,
         };
         // Nothing here follows changes, so no task will run in this tracker.
         let database = MongoDatabase::new(options, CLUSTER_LAYOUT, shutdown.token(), TaskTracker::new())?;

@@ -33,6 +33,8 @@ pub enum Command {
     Crypt(CryptCommand),
     /// Make a CA, a server and a client certificate.
     Certs(CertsArgs),
+    /// Move the pool of CIDRs from the table of bcs-user-manager or bcs-api to the MongoDB of bcs-cluster-manager, once.
+    CidrMigrationTool(CidrMigrationArgs),
     /// Print a completion script for a shell, such as: bcs completions bash > /etc/bash_completion.d/bcs
     Completions {
         /// The shell.
@@ -203,6 +205,45 @@ pub struct CertsArgs {
     /// Replace files that exist.
     #[arg(long)]
     pub force: bool,
+}
+
+/// Arguments of `bcs cidr-migration-tool`, with the names of the original's tool.
+#[derive(Debug, Args)]
+#[command(rename_all = "snake_case")]
+pub struct CidrMigrationArgs {
+    /// The step: the table to the file, or the file to MongoDB.
+    #[arg(long)]
+    pub mode: MigrationMode,
+    /// The file between the steps, JSON.
+    #[arg(long, value_name = "FILE", default_value = "tke_cidr.json")]
+    pub filename: PathBuf,
+    /// The database of the table, as in mysql_dsn: user:password@tcp(host:port)/name?parseTime=true
+    #[arg(long)]
+    pub dsn: Option<String>,
+    /// Servers of MongoDB, comma separated host:port.
+    #[arg(long, value_name = "SERVERS", value_delimiter = ',')]
+    pub mongo_address: Option<Vec<String>>,
+    /// The database of bcs-cluster-manager.
+    #[arg(long, value_name = "NAME")]
+    pub mongo_database: Option<String>,
+    /// Limit of a connection attempt.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub mongo_connecttime: u64,
+    /// The user; without one there is no login.
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub mongo_username: String,
+    /// The user's password, in plain.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub mongo_password: String,
+}
+
+/// A step of the migration.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum MigrationMode {
+    /// Read the table and write the file.
+    Dumps,
+    /// Read the file and add what is in it to MongoDB.
+    Upload,
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The umbrella command `bcs`: all services in one process, and tools for operators.
 
 mod certs;
+mod cidr_migration;
 pub mod cli;
 mod config_check;
 mod crypt;
@@ -24,6 +25,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Server(args) => server::run(&args, &mut io::stdout()),
         Command::Crypt(command) => crypt::run(&command, &mut io::stdin(), &mut io::stdout()),
+        Command::CidrMigrationTool(args) => cidr_migration::run(&args, &mut io::stdout()),
         Command::Certs(args) => certs::run(&args, &mut io::stdout()),
         Command::Status(args) => status::run(&args.data_dir, &mut io::stdout()),
         Command::Config(ConfigCommand::Check(args)) => config_check::run(&args, &mut io::stdout()),
