@@ -15,9 +15,9 @@ build:
 run:
 	cargo run --release --locked -p bcs -- server --data-dir data
 
-BENCHES = storage user_manager cluster_manager api check
+BENCHES = storage user_manager cluster_manager api check tunnel
 bench: test-deps build
-	cargo bench --locked -p bcs-integration-tests $(BENCHES:%=--bench %)
+	cargo bench --workspace --locked $(BENCHES:%=--bench %)
 
 image-tree: build
 	for program in $(PROGRAMS); do scripts/image-tree.sh $$program target/release build/image/$$program || exit 1; done

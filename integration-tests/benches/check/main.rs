@@ -1,4 +1,4 @@
-//! Figures of bcs-check against the bars of docs/PERFORMANCE.md: `cargo bench --bench check`.
+//! Figures of bcs-check against the bars of docs/PERFORMANCE.md: `make bench BENCHES=check`.
 //!
 //! Targets, ZooKeeper and a scheduler that speaks https share the machine's cores with the program. Nothing here fails
 //! for being slow.

@@ -1,4 +1,4 @@
-//! Figures of the tunnel and the proxy against the bars of docs/PERFORMANCE.md: `cargo bench -p bcs-tunnel`.
+//! Figures of the tunnel and the proxy against the bars of docs/PERFORMANCE.md: `make bench BENCHES=tunnel`.
 //!
 //! Load, service, agent and backend are one process on the machine's cores, so the rates are lower bounds. nginx, if it
 //! is installed, proxies the same load to the same backend. Nothing here fails for being slow.
