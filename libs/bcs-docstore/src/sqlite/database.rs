@@ -44,9 +44,18 @@ impl SqliteDatabase {
         tokio::task::spawn_blocking(read).await.map_err(|error| Error::Unavailable(Box::new(error)))?
     }
 
-    /// A look at one document takes microseconds: handing it to another thread would cost more.
-    fn read_here<T>(&self, read: impl FnOnce(&Connection, &Table) -> Result<T>) -> Result<T> {
-        self.store.readers().with(|connection| read(connection, &self.table))
+    /// The documents of a filter, in the form that `read` gives them.
+    async fn found<T, F>(&self, collection: &str, find: &Find, read: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &Table, &str, &Find) -> Result<T> + Send + 'static,
+    {
+        if find.limit == Some(1) {
+            // A look at one document takes microseconds: handing it to another thread would cost more.
+            return self.store.readers().with(|connection| read(connection, &self.table, collection, find));
+        }
+        let (collection, find) = (collection.to_owned(), find.clone());
+        self.read(move |connection, table| read(connection, table, &collection, &find)).await
     }
 
     async fn write<T, F>(&self, collection: &str, mut work: F) -> Result<T>
@@ -63,27 +72,18 @@ impl SqliteDatabase {
 #[async_trait]
 impl DocumentDatabase for SqliteDatabase {
     async fn find_json(&self, collection: &str, find: &Find, render: Render) -> Result<JsonDocuments> {
-        if find.limit == Some(1) {
-            return self.read_here(|connection, table| read::find_json(connection, table, collection, find, render));
-        }
-        let (collection, find) = (collection.to_owned(), find.clone());
-        self.read(move |connection, table| read::find_json(connection, table, &collection, &find, render)).await
+        let read = move |connection: &Connection, table: &Table, collection: &str, find: &Find| {
+            read::find_json(connection, table, collection, find, render)
+        };
+        self.found(collection, find, read).await
     }
 
     async fn find(&self, collection: &str, find: &Find) -> Result<Vec<Document>> {
-        if find.limit == Some(1) {
-            return self.read_here(|connection, table| read::find(connection, table, collection, find));
-        }
-        let (collection, find) = (collection.to_owned(), find.clone());
-        self.read(move |connection, table| read::find(connection, table, &collection, &find)).await
+        self.found(collection, find, read::find).await
     }
 
     async fn find_fields(&self, collection: &str, find: &Find) -> Result<Vec<Fields>> {
-        if find.limit == Some(1) {
-            return self.read_here(|connection, table| read::find_fields(connection, table, collection, find));
-        }
-        let (collection, find) = (collection.to_owned(), find.clone());
-        self.read(move |connection, table| read::find_fields(connection, table, &collection, &find)).await
+        self.found(collection, find, read::find_fields).await
     }
 
     async fn count(&self, collection: &str, filter: &Filter) -> Result<u64> {
