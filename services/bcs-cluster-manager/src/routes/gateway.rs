@@ -98,13 +98,23 @@ fn has_form(headers: &HeaderMap) -> bool {
     content_type.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case(FORM))
 }
 
+/// The deadline of a request, none without the header, with an empty one, or with a time of 0.
 fn limit_of(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
-    let Some(value) = headers.get(GRPC_TIMEOUT) else { return Ok(None) };
+    let Some(value) = headers.get(GRPC_TIMEOUT).filter(|value| !value.is_empty()) else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
-    match parse_timeout(&text) {
-        Some(limit) => Ok(Some(limit)),
-        None => Err(Status::new(status::INVALID_ARGUMENT, format!("invalid grpc-timeout: {text}"))),
-    }
+    let limit = timeout_of(&text);
+    let limit = limit.ok_or_else(|| Status::new(status::INVALID_ARGUMENT, format!("invalid grpc-timeout: {text}")))?;
+    Ok(Some(limit).filter(|limit| !limit.is_zero()))
+}
+
+/// A number and a unit, `500m`. Unlike gRPC itself the gateway takes any number of digits, and a sign: what is negative
+/// is over at once.
+fn timeout_of(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let count: i64 = digits.parse().ok()?;
+    let one = parse_timeout(&format!("1{unit}"))?;
+    let Ok(count) = u64::try_from(count) else { return Some(Duration::from_nanos(1)) };
+    Some(one.checked_mul(u32::try_from(count).unwrap_or(u32::MAX)).unwrap_or(Duration::MAX))
 }
 
 /// The gateway's error object.
@@ -129,4 +139,25 @@ fn json_response(status: StatusCode, json: Vec<u8>) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_of_the_gateway() {
+        let limit = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(GRPC_TIMEOUT, HeaderValue::from_static(text))]);
+            limit_of(&headers).map_err(|status| status.message)
+        };
+        assert_eq!(limit(""), Ok(None));
+        assert_eq!(limit("0S"), Ok(None));
+        assert_eq!(limit("500m"), Ok(Some(Duration::from_millis(500))));
+        assert_eq!(limit("1000000000n"), Ok(Some(Duration::from_secs(1))));
+        assert_eq!(limit("-5S"), Ok(Some(Duration::from_nanos(1))));
+        for bad in ["soon", "S", "5", "5s", "1.5S", "S5"] {
+            assert_eq!(limit(bad), Err(format!("invalid grpc-timeout: {bad}")));
+        }
+    }
 }
