@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bcs_common::shutdown::Shutdown;
 use bcs_docstore::mongo::{MongoDatabase, MongoOptions, Observer};
-use bcs_docstore::sqlite::SqliteStore;
+use bcs_docstore::sqlite;
 use bcs_docstore::{Document, DocumentDatabase, Fields, Filter, Find, Index, Layout, Order, Result, Sort, Upsert};
 use tokio_util::task::TaskTracker;
 use tracing::info;
@@ -89,6 +89,8 @@ const CIDR_LAYOUT: Layout = Layout {
     deletion_flag: None,
 };
 
+const LAYOUTS: [Layout; 5] = [CLUSTER_LAYOUT, CREDENTIAL_LAYOUT, NAMESPACE_LAYOUT, QUOTA_LAYOUT, CIDR_LAYOUT];
+
 /// All collections.
 pub(crate) struct Stores {
     pub clusters: Collection,
@@ -158,26 +160,23 @@ impl Stores {
         // Nothing here follows changes, so no task will run in this tracker.
         let database = MongoDatabase::new(options, CLUSTER_LAYOUT, shutdown.token(), TaskTracker::new())?;
         let database: Arc<dyn DocumentDatabase> = Arc::new(database);
-        Self::of(|_| Ok(Arc::clone(&database)))
+        Ok(Self::of(LAYOUTS.map(|_| Arc::clone(&database))))
     }
 
     fn embedded(path: &std::path::Path) -> Result<Self> {
-        let store = SqliteStore::open(path)?;
-        Self::of(|layout| Ok(Arc::new(store.database(layout)?)))
+        Ok(Self::of(sqlite::open(path, LAYOUTS)?.map(|database| Arc::new(database) as _)))
     }
 
-    fn of(open: impl Fn(Layout) -> Result<Arc<dyn DocumentDatabase>>) -> Result<Self> {
-        let collection =
-            |layout: Layout, keys| Ok::<_, bcs_docstore::Error>(Collection::new(open(layout)?, layout.name, keys));
-        let clusters = collection(CLUSTER_LAYOUT, &["clusterID"])?;
-        Ok(Self {
-            database: Arc::clone(&clusters.database),
-            clusters,
-            credentials: collection(CREDENTIAL_LAYOUT, &["serverKey"])?,
-            namespaces: collection(NAMESPACE_LAYOUT, &["name", "federationClusterID"])?,
-            quotas: collection(QUOTA_LAYOUT, &["namespace", "federationClusterID", "clusterID"])?,
-            cidrs: collection(CIDR_LAYOUT, &["vpc", "cidr"])?,
-        })
+    /// In the order of [`LAYOUTS`].
+    fn of([clusters, credentials, namespaces, quotas, cidrs]: [Arc<dyn DocumentDatabase>; LAYOUTS.len()]) -> Self {
+        Self {
+            database: Arc::clone(&clusters),
+            clusters: Collection::new(clusters, CLUSTER_LAYOUT.name, &["clusterID"]),
+            credentials: Collection::new(credentials, CREDENTIAL_LAYOUT.name, &["serverKey"]),
+            namespaces: Collection::new(namespaces, NAMESPACE_LAYOUT.name, &["name", "federationClusterID"]),
+            quotas: Collection::new(quotas, QUOTA_LAYOUT.name, &["namespace", "federationClusterID", "clusterID"]),
+            cidrs: Collection::new(cidrs, CIDR_LAYOUT.name, &["vpc", "cidr"]),
+        }
     }
 }
 

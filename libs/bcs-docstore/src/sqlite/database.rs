@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bson::{Bson, Document};
 use rusqlite::Connection;
 
-use super::SqliteStore;
+use super::Store;
 use super::row::Row;
 use super::table::Table;
 use super::write::{Assignments, PreparedUpsert, Target};
@@ -19,12 +19,12 @@ use crate::{
 /// The collections of one layout.
 #[derive(Debug, Clone)]
 pub struct SqliteDatabase {
-    store: SqliteStore,
+    store: Arc<Store>,
     table: Arc<Table>,
 }
 
 impl SqliteDatabase {
-    pub(super) fn new(store: SqliteStore, table: Table) -> Self {
+    pub(super) fn new(store: Arc<Store>, table: Table) -> Self {
         Self { store, table: Arc::new(table) }
     }
 
@@ -34,14 +34,13 @@ impl SqliteDatabase {
         T: Send + 'static,
         F: FnOnce(&Connection, &Table) -> Result<T> + Send + 'static,
     {
-        let (store, table) = (self.store.clone(), Arc::clone(&self.table));
-        let permit = store.readers().long().await?;
-        let read = move || {
-            let result = store.readers().with(|connection| read(connection, &table));
-            drop(permit);
-            result
-        };
-        tokio::task::spawn_blocking(read).await.map_err(|error| Error::Unavailable(Box::new(error)))?
+        let (store, table) = (Arc::clone(&self.store), Arc::clone(&self.table));
+        let permit = store.readers.long().await?;
+        // The permit comes back with the result: by then the thread is free for the next read, which starts no other one.
+        let read = move || (store.readers.with(|connection| read(connection, &table)), permit);
+        let (result, _permit) =
+            tokio::task::spawn_blocking(read).await.map_err(|error| Error::Unavailable(Box::new(error)))?;
+        result
     }
 
     /// The documents of a filter, in the form that `read` gives them.
@@ -52,7 +51,7 @@ impl SqliteDatabase {
     {
         if find.limit == Some(1) {
             // A look at one document takes microseconds: handing it to another thread would cost more.
-            return self.store.readers().with(|connection| read(connection, &self.table, collection, find));
+            return self.store.readers.with(|connection| read(connection, &self.table, collection, find));
         }
         let (collection, find) = (collection.to_owned(), find.clone());
         self.read(move |connection, table| read(connection, table, &collection, &find)).await
@@ -65,7 +64,7 @@ impl SqliteDatabase {
     {
         let (table, collection) = (Arc::clone(&self.table), collection.to_owned());
         let work = move |writing: &mut Writing<'_>| work(&Target { table: &table, collection: &collection }, writing);
-        self.store.writer().write(work).await
+        self.store.writer.write(work).await
     }
 }
 
@@ -152,7 +151,7 @@ impl DocumentDatabase for SqliteDatabase {
     }
 
     async fn watch(&self, collection: &str) -> Result<Subscription> {
-        Ok(self.store.writer().subscribe(self.table.layout.name, collection))
+        Ok(self.store.writer.subscribe(self.table.layout.name, collection))
     }
 
     async fn ping(&self) -> Result<()> {

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::file;
 use super::narrow::Narrow;
 use super::row::{self, Row, Shape};
 use super::table::{Column, Table};
@@ -47,7 +48,7 @@ impl Readers {
         let idle = self.idle.lock().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => super::connect(&self.path)?,
+            None => file::connect(&self.path)?,
         };
         let result = read(&connection);
         let mut idle = self.idle.lock();
