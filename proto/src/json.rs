@@ -118,97 +118,127 @@ fn write_map(field: &Field, entries: &[&[u8]], out: &mut Vec<u8>) -> Result<(), 
 /// Reads the first JSON value of a text as a message, and gives its encoded form. No value at all and `null` are the
 /// empty message; `null` is the default of every field; of two equal keys the last one counts.
 ///
+/// The text of that value is looked at first, the fields afterwards in the order of their declaration: of several errors
+/// the client hears the same one as from Go.
+///
 /// # Errors
 /// No JSON, or a value of another type than its field.
 pub fn read(message: &'static Message, text: &[u8], unknown: Unknown) -> Result<Vec<u8>, JsonError> {
     let mut parser = Parser::new(text);
-    if parser.is_at_end() {
-        return Ok(Vec::new());
-    }
-    read_message(&mut parser, message, unknown)
-}
-
-fn read_message(parser: &mut Parser<'_>, message: &'static Message, unknown: Unknown) -> Result<Vec<u8>, JsonError> {
-    match parser.kind()? {
-        Kind::Object => {}
-        Kind::Null => {
-            parser.literal()?;
-            return Ok(Vec::new());
-        }
-        other => return Err(mismatch(other, "map[string]json.RawMessage")),
-    }
-    let mut values: Vec<Vec<u8>> = vec![Vec::new(); message.fields.len()];
-    let mut members = parser.begin_object();
-    while let Some(key) = parser.next_key(&mut members)? {
-        let index = message.fields.iter().position(|field| field.name == key);
-        let known = index.and_then(|index| Some((message.fields.get(index)?, values.get_mut(index)?)));
-        match (known, unknown) {
-            (Some((field, place)), _) => *place = read_field(parser, field, unknown)?,
-            (None, Unknown::Ignored) => parser.skip()?,
-            (None, Unknown::Refused) => {
-                parser.skip()?;
-                return Err(JsonError(format!("unknown field {key:?} in {}", message.name)));
-            }
-        }
-    }
-    Ok(values.concat())
-}
-
-/// The encoded field, or nothing for a default.
-fn read_field(parser: &mut Parser<'_>, field: &Field, unknown: Unknown) -> Result<Vec<u8>, JsonError> {
     let mut out = Vec::new();
-    let kind = parser.kind()?;
-    if kind == Kind::Null {
-        parser.literal()?;
-        return Ok(out);
-    }
-    match &field.shape {
-        Shape::Text => put_text(field, &read_text(parser, kind)?, &mut out),
-        Shape::Bool => match kind {
-            Kind::Bool => put_number(field, u64::from(parser.literal()? == Some(true)), &mut out),
-            other => return Err(mismatch(other, "bool")),
-        },
-        Shape::Uint64 => put_number(field, read_uint64(parser, kind)?, &mut out),
-        Shape::Message(inner) => put_bytes(field.number, &read_message(parser, inner, unknown)?, &mut out),
-        Shape::TextList => {
-            if kind != Kind::Array {
-                return Err(mismatch(kind, "[]json.RawMessage"));
-            }
-            let mut members = parser.begin_array();
-            while parser.has_element(&mut members)? {
-                put_bytes(field.number, read_nullable_text(parser)?.as_bytes(), &mut out);
-            }
-        }
-        Shape::MessageList(inner) => {
-            if kind != Kind::Array {
-                return Err(mismatch(kind, "[]json.RawMessage"));
-            }
-            let mut members = parser.begin_array();
-            while parser.has_element(&mut members)? {
-                put_bytes(field.number, &read_message(parser, inner, unknown)?, &mut out);
-            }
-        }
-        Shape::TextMap => {
-            if kind != Kind::Object {
-                return Err(mismatch(kind, "map[string]json.RawMessage"));
-            }
-            let mut members = parser.begin_object();
-            while let Some(key) = parser.next_key(&mut members)? {
-                let value = read_nullable_text(parser)?;
-                let mut entry = Vec::with_capacity(key.len() + value.len() + 8);
-                put_bytes(1, key.as_bytes(), &mut entry);
-                put_bytes(2, value.as_bytes(), &mut entry);
-                put_bytes(field.number, &entry, &mut out);
-            }
-        }
+    if !parser.is_at_end() {
+        read_message(parser.raw()?, message, unknown, &mut out)?;
     }
     Ok(out)
 }
 
-fn read_nullable_text(parser: &mut Parser<'_>) -> Result<String, JsonError> {
+/// Appends the encoded message of a value.
+fn read_message(value: &[u8], message: &'static Message, unknown: Unknown, out: &mut Vec<u8>) -> Result<(), JsonError> {
+    let mut parser = Parser::new(value);
     match parser.kind()? {
-        Kind::Null => parser.literal().map(|_| String::new()),
-        kind => read_text(parser, kind),
+        Kind::Object => {}
+        Kind::Null => return Ok(()),
+        other => return Err(mismatch(other, "map[string]json.RawMessage")),
+    }
+    let mut values: Vec<Option<&[u8]>> = vec![None; message.fields.len()];
+    let mut stranger = None;
+    let mut members = parser.begin_object();
+    while let Some(key) = parser.next_key(&mut members)? {
+        let value = parser.raw()?;
+        let index = message.fields.iter().position(|field| field.name == key);
+        match index.and_then(|index| values.get_mut(index)) {
+            Some(place) => *place = Some(value),
+            None => stranger = stranger.or(Some(key)),
+        }
+    }
+    for (field, value) in message.fields.iter().zip(values) {
+        if let Some(value) = value {
+            read_field(value, field, unknown, out)?;
+        }
+    }
+    match stranger {
+        Some(key) if unknown == Unknown::Refused => {
+            Err(JsonError(format!("unknown field {key:?} in {}", message.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Appends the encoded field, or nothing for a default.
+fn read_field(value: &[u8], field: &Field, unknown: Unknown, out: &mut Vec<u8>) -> Result<(), JsonError> {
+    let mut parser = Parser::new(value);
+    let kind = parser.kind()?;
+    if kind == Kind::Null {
+        return Ok(());
+    }
+    match &field.shape {
+        Shape::Text => put_text(field, &read_text(&mut parser, kind)?, out),
+        Shape::Bool => match kind {
+            Kind::Bool => put_number(field, u64::from(parser.literal()? == Some(true)), out),
+            other => return Err(mismatch(other, "bool")),
+        },
+        Shape::Uint64 => put_number(field, read_uint64(&mut parser, kind)?, out),
+        Shape::Message(inner) => put_bytes(field.number, &read_inner(value, inner, unknown)?, out),
+        Shape::TextList => {
+            for element in elements(&mut parser, kind)? {
+                put_bytes(field.number, read_nullable_text(element)?.as_bytes(), out);
+            }
+        }
+        Shape::MessageList(inner) => {
+            for element in elements(&mut parser, kind)? {
+                put_bytes(field.number, &read_inner(element, inner, unknown)?, out);
+            }
+        }
+        Shape::TextMap => {
+            for (key, value) in entries(&mut parser, kind)? {
+                let value = read_nullable_text(value)?;
+                let mut entry = Vec::with_capacity(key.len() + value.len() + 8);
+                put_bytes(1, key.as_bytes(), &mut entry);
+                put_bytes(2, value.as_bytes(), &mut entry);
+                put_bytes(field.number, &entry, out);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_inner(value: &[u8], message: &'static Message, unknown: Unknown) -> Result<Vec<u8>, JsonError> {
+    let mut out = Vec::new();
+    read_message(value, message, unknown, &mut out)?;
+    Ok(out)
+}
+
+/// The texts of an array's elements.
+fn elements<'a>(parser: &mut Parser<'a>, kind: Kind) -> Result<Vec<&'a [u8]>, JsonError> {
+    if kind != Kind::Array {
+        return Err(mismatch(kind, "[]json.RawMessage"));
+    }
+    let mut elements = Vec::new();
+    let mut members = parser.begin_array();
+    while parser.has_element(&mut members)? {
+        elements.push(parser.raw()?);
+    }
+    Ok(elements)
+}
+
+/// The texts of an object's values; of equal keys the last one.
+fn entries<'a>(parser: &mut Parser<'a>, kind: Kind) -> Result<BTreeMap<String, &'a [u8]>, JsonError> {
+    if kind != Kind::Object {
+        return Err(mismatch(kind, "map[string]json.RawMessage"));
+    }
+    let mut entries = BTreeMap::new();
+    let mut members = parser.begin_object();
+    while let Some(key) = parser.next_key(&mut members)? {
+        entries.insert(key, parser.raw()?);
+    }
+    Ok(entries)
+}
+
+fn read_nullable_text(value: &[u8]) -> Result<String, JsonError> {
+    let mut parser = Parser::new(value);
+    match parser.kind()? {
+        Kind::Null => Ok(String::new()),
+        kind => read_text(&mut parser, kind),
     }
 }
 

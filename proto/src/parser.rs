@@ -269,6 +269,14 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// The text of the value that follows, passed over.
+    pub(crate) fn raw(&mut self) -> Result<&'a [u8], JsonError> {
+        self.skip_blanks();
+        let start = self.rest;
+        self.skip()?;
+        Ok(start.get(..start.len() - self.rest.len()).unwrap_or_default())
+    }
+
     fn skip_blanks(&mut self) {
         let blanks = self.rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
         self.advance(blanks);
@@ -286,6 +294,15 @@ impl<'a> Parser<'a> {
             Some(byte) => format!("invalid character {:?} {place}", char::from(*byte)),
         })
     }
+}
+
+/// Why a text is not one JSON value and nothing else, in the words of Go; none if it is one.
+pub fn syntax_error(text: &[u8]) -> Option<JsonError> {
+    let mut parser = Parser::new(text);
+    if let Err(error) = parser.skip() {
+        return Some(error);
+    }
+    (!parser.is_at_end()).then(|| parser.unexpected("after top-level value"))
 }
 
 /// Where one is in an object or array.
@@ -352,6 +369,10 @@ mod tests {
         ] {
             assert_eq!(Parser::new(json.as_bytes()).skip(), Err(JsonError(words.to_owned())), "{json}");
         }
+        assert_eq!(syntax_error(b" {} "), None);
+        let words = |text: &[u8]| syntax_error(text).unwrap().0;
+        assert_eq!(words(b"{} x"), "invalid character 'x' after top-level value");
+        assert_eq!(words(b""), "unexpected end of JSON input");
         let deep = "[".repeat(20_000);
         assert_eq!(Parser::new(deep.as_bytes()).skip(), Err(JsonError("exceeded max depth".to_owned())));
     }

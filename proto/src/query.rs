@@ -11,21 +11,40 @@ use crate::{Field, Method, Shape};
 /// that the path gives are passed over.
 ///
 /// # Errors
-/// A broken escape, or a value that its field cannot take; in the words of Go.
+/// A broken escape or a `;`, wherever it stands, or a value that its field cannot take; in the words of Go.
 pub fn read(method: &Method, query: &str, out: &mut Vec<u8>) -> Result<(), JsonError> {
-    let pairs = query.split(['&', ';']).filter(|pair| !pair.is_empty());
     let mut seen: Vec<u32> = Vec::new();
-    for pair in pairs {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (key, value) = (unescape(key)?, unescape(value)?);
-        let field = method.request.fields.iter().find(|field| field.name == key);
-        let Some(field) = field.filter(|field| !method.in_path(field) && !seen.contains(&field.number)) else {
-            continue;
+    for (key, value) in pairs(query)? {
+        // `a[b]=c` is the way to fill maps: for any other field the text in brackets is its first value.
+        let (key, value) = match key.strip_suffix(']').and_then(|head| head.rsplit_once('[')) {
+            Some((key, inner)) => (key.to_owned(), inner.to_owned()),
+            None => (key, value),
         };
-        seen.push(field.number);
-        read_value(field, &value, out)?;
+        let (name, nested) = key.split_once('.').map_or((key.as_str(), None), |(name, rest)| (name, Some(rest)));
+        let field = method.request.fields.iter().find(|field| field.name == name);
+        let Some(field) = field.filter(|field| !method.in_path(field)) else { continue };
+        if let Some(nested) = nested {
+            let nested = nested.split('.').next().unwrap_or_default();
+            return Err(JsonError(format!("unexpected nested field {nested} in {name}")));
+        }
+        if !seen.contains(&field.number) {
+            seen.push(field.number);
+            read_value(field, &value, out)?;
+        }
     }
     Ok(())
+}
+
+/// Keys and values, decoded.
+fn pairs(query: &str) -> Result<Vec<(String, String)>, JsonError> {
+    if query.contains(';') {
+        return Err(JsonError("invalid semicolon separator in query".to_owned()));
+    }
+    let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((unescape(key)?, unescape(value)?))
+    });
+    pairs.collect()
 }
 
 /// Appends the value of a path variable, even an empty one: it is written over what the body said.
@@ -87,6 +106,7 @@ mod tests {
         assert_eq!(list("").unwrap(), ListClusterReq::default());
         assert_eq!(list("limit=0&offset=0").unwrap(), ListClusterReq::default());
         assert_eq!(list("limit=1_000").unwrap().limit, 1000);
+        assert_eq!(list("limit[7]=x&nosuch.a=1&nosuch[b]").unwrap().limit, 7);
     }
 
     #[test]
@@ -99,6 +119,10 @@ mod tests {
             ("limit=08", "strconv.ParseUint: parsing \"08\": invalid syntax"),
             ("limit=18446744073709551616", "strconv.ParseUint: parsing \"18446744073709551616\": value out of range"),
             ("a=%zz", "invalid URL escape \"%zz\""),
+            ("limit=x&a=%zz", "invalid URL escape \"%zz\""),
+            ("limit=1;offset=2", "invalid semicolon separator in query"),
+            ("region.name.x=1", "unexpected nested field name in region"),
+            ("limit[x]=5", "strconv.ParseUint: parsing \"x\": invalid syntax"),
             ("a=%4", "invalid URL escape \"%4\""),
         ] {
             assert_eq!(list(query), Err(words.to_owned()), "{query}");
@@ -109,7 +133,7 @@ mod tests {
     fn the_path_wins_over_the_query() {
         let method = Method::named("DeleteCluster").unwrap();
         let mut out = Vec::new();
-        read(method, "clusterID=query&isForced=T", &mut out).unwrap();
+        read(method, "clusterID=query&clusterID.x=1&isForced=T", &mut out).unwrap();
         let request = DeleteClusterReq::decode(out.as_slice()).unwrap();
         assert_eq!((request.cluster_id.as_str(), request.is_forced), ("", true));
         let bad = read(method, "isForced=yes", &mut out).unwrap_err();

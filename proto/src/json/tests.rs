@@ -66,6 +66,9 @@ fn what_is_read_as_the_gateway_reads_it() {
         ..Default::default()
     };
     assert_eq!(request, expected);
+    // Only what counts is looked at.
+    let twice = create(r#"{"provider":5,"provider":"p","labels":{"a":1,"a":"2"},"operators":[1],"operators":null}"#);
+    assert_eq!((twice.provider.as_str(), twice.labels["a"].as_str(), twice.operators.len()), ("p", "2", 0));
     for nothing in ["", "  \n", "null", "{}", r#"{"labels":{"a":"b"},"labels":null,"isExclusive":false}"#] {
         assert_eq!(create(nothing), CreateClusterReq::default(), "{nothing}");
     }
@@ -87,6 +90,9 @@ fn what_is_refused() {
         (r#"{"labels":{"a":1}}"#, "json: cannot unmarshal number into Go value of type string"),
         (r#"{"operators":"a"}"#, "json: cannot unmarshal string into Go value of type []json.RawMessage"),
         ("{bad", "invalid character 'b' looking for beginning of object key string"),
+        // Of several errors: broken JSON before wrong types, and those in the order of declaration.
+        (r#"{"clusterName":5,"x":}"#, "invalid character '}' looking for beginning of value"),
+        (r#"{"isExclusive":1,"clusterName":true}"#, "json: cannot unmarshal bool into Go value of type string"),
     ] {
         let error = read(&CREATE_CLUSTER_REQ, json.as_bytes(), Unknown::Ignored).unwrap_err();
         assert_eq!(error.to_string(), words, "{json}");
@@ -95,6 +101,8 @@ fn what_is_refused() {
         let json = format!(r#"{{"limit":{bad}}}"#);
         assert!(read(&LIST_CLUSTER_REQ, json.as_bytes(), Unknown::Ignored).is_err(), "{bad}");
     }
+    let error = read(&GET_CLUSTER_REQ, br#"{"x":1,"clusterID":5}"#, Unknown::Refused).unwrap_err();
+    assert_eq!(error.to_string(), "json: cannot unmarshal number into Go value of type string");
     let error = read(&GET_CLUSTER_REQ, br#"{"clusterID":"none","x":1}"#, Unknown::Refused).unwrap_err();
     assert_eq!(error.to_string(), "unknown field \"x\" in clustermanager.GetClusterReq");
 }

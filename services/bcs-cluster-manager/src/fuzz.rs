@@ -1,6 +1,7 @@
 //! Where fuzzers enter (see `fuzz/`), and the tests with them: one function for each parser of what comes from outside. They
 //! are compiled for these two only.
 
+use crate::kube::quantity::Quantity;
 use crate::kube::resource_quota;
 
 /// All of them.
@@ -10,7 +11,7 @@ pub const ALL: &[fn(&[u8])] = &[quota];
 pub fn quota(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let _ = resource_quota::decode(&text);
-    let _ = resource_quota::Quantity::parse(&text);
+    let _ = Quantity::parse(&text);
 }
 
 #[cfg(test)]

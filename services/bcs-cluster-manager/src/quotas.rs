@@ -162,10 +162,10 @@ async fn try_create_with_namespace(
     chosen: &mut String,
 ) -> Result<(), Failure> {
     let (name, federation) = (&request.name, &request.federation_cluster_id);
+    let quota = decode(&request.resource_quota, name)?;
     if name.is_empty() {
         return Err(Failure::invalid("name of the namespace cannot be empty"));
     }
-    let quota = decode(&request.resource_quota, name)?;
     *chosen = target(app, request.cluster_id, &request.region, federation).await?;
     check_unique(app, name, federation, chosen).await?;
     clusters::find(&app.stores.clusters, federation).await.map_err(|failure| {

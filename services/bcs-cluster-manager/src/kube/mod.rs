@@ -1,5 +1,6 @@
 //! The API servers of member clusters, as far as quotas need them (cluster-manager.md 7.5).
 
+pub(crate) mod quantity;
 pub(crate) mod resource_quota;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use http::{Method, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use self::resource_quota::{Quantity, ResourceQuota};
+use self::quantity::Quantity;
+use self::resource_quota::ResourceQuota;
 use crate::credentials::{self, DIRECT, TUNNEL};
 use crate::stores::Stores;
 

@@ -1,9 +1,11 @@
-//! The text of a Kubernetes v1 ResourceQuota, as far as this service looks into it.
+//! The text of a Kubernetes v1 ResourceQuota. It is decoded and sent on as Go's types do it: names match in any case,
+//! unknown fields are left out, quantities get their canonical form.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
+
+use super::quantity::Quantity;
 
 /// A decoded quota.
 #[derive(Debug)]
@@ -14,64 +16,233 @@ pub(crate) struct ResourceQuota {
     pub namespace: String,
     /// `spec.hard`.
     pub hard: BTreeMap<String, Quantity>,
-    /// The whole text.
+    /// What is sent to an API server.
     object: Map<String, Value>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Typed {
-    metadata: Option<Metadata>,
-    spec: Option<Spec>,
+/// The Go type of a field.
+#[derive(Clone, Copy)]
+enum Type {
+    Text(&'static str),
+    Integer,
+    Bool,
+    Time,
+    Texts,
+    TextMap,
+    Quantities,
+    Struct(&'static Struct),
+    /// A list of structs, with the name of its Go type.
+    Structs(&'static str, &'static Struct),
+    Any,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Metadata {
-    name: Option<String>,
-    namespace: Option<String>,
-    #[serde(rename = "labels")]
-    _labels: Option<BTreeMap<String, String>>,
-    #[serde(rename = "annotations")]
-    _annotations: Option<BTreeMap<String, String>>,
+struct Struct {
+    name: &'static str,
+    fields: &'static [(&'static str, Type)],
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Spec {
-    hard: Option<BTreeMap<String, Value>>,
-    #[serde(rename = "scopes")]
-    _scopes: Option<Vec<String>>,
-}
+const TEXT: Type = Type::Text("string");
+
+const QUOTA: Struct = Struct {
+    name: "ResourceQuota",
+    fields: &[
+        ("kind", TEXT),
+        ("apiVersion", TEXT),
+        ("metadata", Type::Struct(&METADATA)),
+        ("spec", Type::Struct(&SPEC)),
+        ("status", Type::Struct(&STATUS)),
+    ],
+};
+const METADATA: Struct = Struct {
+    name: "ObjectMeta",
+    fields: &[
+        ("name", TEXT),
+        ("generateName", TEXT),
+        ("namespace", TEXT),
+        ("selfLink", TEXT),
+        ("uid", Type::Text("types.UID")),
+        ("resourceVersion", TEXT),
+        ("generation", Type::Integer),
+        ("creationTimestamp", Type::Time),
+        ("deletionTimestamp", Type::Time),
+        ("deletionGracePeriodSeconds", Type::Integer),
+        ("labels", Type::TextMap),
+        ("annotations", Type::TextMap),
+        ("ownerReferences", Type::Structs("[]v1.OwnerReference", &OWNER)),
+        ("finalizers", Type::Texts),
+        ("clusterName", TEXT),
+        ("managedFields", Type::Structs("[]v1.ManagedFieldsEntry", &MANAGED)),
+    ],
+};
+const OWNER: Struct = Struct {
+    name: "OwnerReference",
+    fields: &[
+        ("apiVersion", TEXT),
+        ("kind", TEXT),
+        ("name", TEXT),
+        ("uid", Type::Text("types.UID")),
+        ("controller", Type::Bool),
+        ("blockOwnerDeletion", Type::Bool),
+    ],
+};
+const MANAGED: Struct = Struct {
+    name: "ManagedFieldsEntry",
+    fields: &[
+        ("manager", TEXT),
+        ("operation", Type::Text("v1.ManagedFieldsOperationType")),
+        ("apiVersion", TEXT),
+        ("time", Type::Time),
+        ("fieldsType", TEXT),
+        ("fieldsV1", Type::Any),
+    ],
+};
+const SPEC: Struct = Struct {
+    name: "ResourceQuotaSpec",
+    fields: &[("hard", Type::Quantities), ("scopes", Type::Texts), ("scopeSelector", Type::Struct(&SELECTOR))],
+};
+const SELECTOR: Struct = Struct {
+    name: "ScopeSelector",
+    fields: &[("matchExpressions", Type::Structs("[]v1.ScopedResourceSelectorRequirement", &REQUIREMENT))],
+};
+const REQUIREMENT: Struct = Struct {
+    name: "ScopedResourceSelectorRequirement",
+    fields: &[
+        ("scopeName", Type::Text("v1.ResourceQuotaScope")),
+        ("operator", Type::Text("v1.ScopeSelectorOperator")),
+        ("values", Type::Texts),
+    ],
+};
+const STATUS: Struct =
+    Struct { name: "ResourceQuotaStatus", fields: &[("hard", Type::Quantities), ("used", Type::Quantities)] };
 
 /// Decodes a quota.
 ///
 /// # Errors
 /// Why it is none, for the client.
 pub(crate) fn decode(text: &str) -> Result<ResourceQuota, String> {
-    if text.trim_ascii().is_empty() {
-        return Err("unexpected end of JSON input".to_owned());
+    if let Some(error) = bcs_proto::syntax_error(text.as_bytes()) {
+        return Err(error.to_string());
     }
-    let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let object = match value {
-        Value::Object(object) => object,
+    let object = match serde_json::from_str(text).map_err(|error| error.to_string())? {
+        Value::Object(object) => typed(&QUOTA, object, "")?,
         Value::Null => Map::new(),
-        _ => {
-            return Err(
-                "json: cannot unmarshal a value that is no object into Go value of type v1.ResourceQuota".into()
-            );
+        other => {
+            return Err(format!("json: cannot unmarshal {} into Go value of type v1.ResourceQuota", kind(&other)));
         }
     };
-    let typed: Typed = serde_json::from_value(Value::Object(object.clone())).map_err(|error| error.to_string())?;
-    let metadata = typed.metadata.unwrap_or_default();
-    let hard = typed.spec.unwrap_or_default().hard.unwrap_or_default();
-    let hard = hard.into_iter().map(|(resource, value)| Ok((resource, Quantity::of(&value)?)));
+    let text_at = |pointer: [&str; 2]| {
+        let [outer, inner] = pointer;
+        object.get(outer).and_then(|value| value.get(inner)?.as_str()).unwrap_or_default().to_owned()
+    };
+    let hard = object.get("spec").and_then(|spec| spec.get("hard")?.as_object());
+    let hard = hard.into_iter().flatten().map(|(resource, value)| Ok((resource.clone(), Quantity::of(value)?)));
     Ok(ResourceQuota {
-        name: metadata.name.unwrap_or_default(),
-        namespace: metadata.namespace.unwrap_or_default(),
+        name: text_at(["metadata", "name"]),
+        namespace: text_at(["metadata", "namespace"]),
         hard: hard.collect::<Result<_, String>>()?,
         object,
     })
+}
+
+/// The fields of an object that its Go type has, without zero values. `at` is the path to it, for messages.
+fn typed(of: &'static Struct, object: Map<String, Value>, at: &str) -> Result<Map<String, Value>, String> {
+    let mut known = Map::new();
+    for (key, value) in object {
+        let Some((name, shape)) = of.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(&key)) else { continue };
+        let path = if at.is_empty() { (*name).to_owned() } else { format!("{at}.{name}") };
+        let wrong = |value: &Value, wanted: &str| {
+            format!("json: cannot unmarshal {} into Go struct field {}.{path} of type {wanted}", kind(value), of.name)
+        };
+        if let Some(value) = converted(*shape, value, &path, &wrong)? {
+            known.insert((*name).to_owned(), value);
+        }
+    }
+    Ok(known)
+}
+
+/// A value as its Go type would be written; none for zero values.
+fn converted(
+    shape: Type,
+    value: Value,
+    path: &str,
+    wrong: &dyn Fn(&Value, &str) -> String,
+) -> Result<Option<Value>, String> {
+    Ok(Some(match (shape, value) {
+        (Type::Quantities, Value::Object(quantities)) if !quantities.is_empty() => {
+            let canonical = quantities.iter().map(|(key, value)| Ok((key.clone(), Quantity::of(value)?.text().into())));
+            Value::Object(canonical.collect::<Result<_, String>>()?)
+        }
+        (_, Value::Null) => return Ok(None),
+        (Type::Any, value) => value,
+        (Type::Text(_), Value::String(text)) => {
+            return Ok((!text.is_empty()).then_some(Value::String(text)));
+        }
+        (Type::Text(wanted), value) => return Err(wrong(&value, wanted)),
+        (Type::Integer, value) if value.is_i64() => value,
+        (Type::Integer, value) => return Err(wrong(&value, "int64")),
+        (Type::Bool, value) if value.is_boolean() => value,
+        (Type::Bool, value) => return Err(wrong(&value, "bool")),
+        (Type::Time, value) => Value::String(time(&value)?),
+        (Type::Texts, Value::Array(values)) => match values.iter().find(|value| !value.is_string() && !value.is_null())
+        {
+            Some(other) => return Err(wrong(other, "string")),
+            None => return Ok((!values.is_empty()).then(|| values.into_iter().map(text).collect())),
+        },
+        (Type::Texts, value) => return Err(wrong(&value, "[]string")),
+        (Type::TextMap, Value::Object(values)) => {
+            match values.values().find(|value| !value.is_string() && !value.is_null()) {
+                Some(other) => return Err(wrong(other, "string")),
+                None => {
+                    let texts: Map<_, _> = values.into_iter().map(|(key, value)| (key, text(value))).collect();
+                    return Ok((!texts.is_empty()).then_some(Value::Object(texts)));
+                }
+            }
+        }
+        (Type::TextMap, value) => return Err(wrong(&value, "map[string]string")),
+        (Type::Quantities, Value::Object(_)) => return Ok(None),
+        (Type::Quantities, value) => return Err(wrong(&value, "v1.ResourceList")),
+        (Type::Struct(inner), Value::Object(object)) => Value::Object(typed(inner, object, path)?),
+        (Type::Struct(inner), value) => return Err(wrong(&value, &format!("v1.{}", inner.name))),
+        (Type::Structs(_, inner), Value::Array(values)) => {
+            let structs = values.into_iter().map(|value| match value {
+                Value::Object(object) => typed(inner, object, path).map(Value::Object),
+                Value::Null => Ok(Value::Object(Map::new())),
+                other => Err(wrong(&other, &format!("v1.{}", inner.name))),
+            });
+            let structs: Vec<Value> = structs.collect::<Result<_, String>>()?;
+            return Ok((!structs.is_empty()).then_some(Value::Array(structs)));
+        }
+        (Type::Structs(wanted, _), value) => return Err(wrong(&value, wanted)),
+    }))
+}
+
+/// `null` in a list of texts is the empty one.
+fn text(value: Value) -> Value {
+    if value.is_null() { Value::String(String::new()) } else { value }
+}
+
+/// A time as Kubernetes writes it: RFC 3339 in UTC, without a fraction.
+fn time(value: &Value) -> Result<String, String> {
+    let Value::String(text) = value else {
+        return Err(format!("json: cannot unmarshal {} into Go value of type string", kind(value)));
+    };
+    let time = chrono::DateTime::parse_from_rfc3339(text);
+    let time =
+        time.map_err(|_| format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?}"))?;
+    Ok(time.to_utc().to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+}
+
+/// What Go calls a value in its messages.
+fn kind(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "bool".to_owned(),
+        Value::Number(number) if number.is_f64() => format!("number {number}"),
+        Value::Number(_) => "number".to_owned(),
+        Value::String(_) => "string".to_owned(),
+        Value::Array(_) => "array".to_owned(),
+        Value::Object(_) => "object".to_owned(),
+    }
 }
 
 impl ResourceQuota {
@@ -89,65 +260,6 @@ impl ResourceQuota {
     }
 }
 
-/// A Kubernetes quantity: `2`, `1500m`, `20Gi`, `1e3`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Quantity(f64);
-
-impl Quantity {
-    /// A quantity in JSON: a string, or a number.
-    ///
-    /// # Errors
-    /// The words of Kubernetes.
-    pub(crate) fn of(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::String(text) => Self::parse(text),
-            Value::Number(number) => Self::parse(&number.to_string()),
-            Value::Null => Ok(Self(0.0)),
-            _ => Err(refusal()),
-        }
-    }
-
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let length =
-            text.bytes().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'+' | b'-')).count();
-        let (number, suffix) = text.split_at(length);
-        let number: f64 = number.parse().map_err(|_| refusal())?;
-        let kibi = |power| 1024_f64.powi(power);
-        let factor = match suffix {
-            "" => 1.0,
-            "n" => 1e-9,
-            "u" => 1e-6,
-            "m" => 1e-3,
-            "k" => 1e3,
-            "M" => 1e6,
-            "G" => 1e9,
-            "T" => 1e12,
-            "P" => 1e15,
-            "E" => 1e18,
-            "Ki" => kibi(1),
-            "Mi" => kibi(2),
-            "Gi" => kibi(3),
-            "Ti" => kibi(4),
-            "Pi" => kibi(5),
-            "Ei" => kibi(6),
-            exponent => {
-                let digits = exponent.strip_prefix(['e', 'E']).ok_or_else(refusal)?;
-                10_f64.powi(digits.parse::<i32>().ok().filter(|power| power.abs() < 300).ok_or_else(refusal)?)
-            }
-        };
-        Ok(Self(number * factor))
-    }
-
-    /// Its value.
-    pub(crate) fn value(self) -> f64 {
-        self.0
-    }
-}
-
-fn refusal() -> String {
-    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -156,56 +268,75 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantities_of_every_form() {
-        for (text, value) in [
-            ("2", 2.0),
-            ("1500m", 1.5),
-            ("+0.5", 0.5),
-            ("-1", -1.0),
-            ("20Gi", 20.0 * 1024.0 * 1024.0 * 1024.0),
-            ("1e3", 1000.0),
-            ("2E-2", 0.02),
-            ("3k", 3000.0),
-            ("1E", 1e18),
-        ] {
-            assert_eq!(Quantity::of(&json!(text)), Ok(Quantity(value)), "{text}");
-        }
-        assert_eq!(Quantity::of(&json!(1)), Ok(Quantity(1.0)));
-        for bad in [json!(""), json!("x"), json!("1x"), json!("1 "), json!("1e"), json!("."), json!(true), json!([])] {
-            assert_eq!(Quantity::of(&bad), Err(refusal()), "{bad}");
+    fn what_is_a_quota() {
+        let quota = decode(
+            r#"{"Metadata":{"NAME":"a","namespace":"b","labels":{"x":null}},"zzz":1,
+            "spec":{"hard":{"cpu":1,"memory":"1024Mi"},"scopes":[],"more":2}}"#,
+        );
+        let quota = quota.unwrap();
+        assert_eq!((quota.name.as_str(), quota.namespace.as_str()), ("a", "b"));
+        assert!((quota.hard["cpu"].value() - 1.0).abs() < f64::EPSILON);
+        assert_eq!(
+            quota.to_send(Some(&json!("7"))),
+            json!({
+                "kind": "ResourceQuota", "apiVersion": "v1",
+                "metadata": {"name": "a", "namespace": "b", "labels": {"x": ""}, "resourceVersion": "7"},
+                "spec": {"hard": {"cpu": "1", "memory": "1Gi"}},
+            })
+        );
+        for empty in ["{}", "null", r#"{"spec":null,"metadata":{"name":null}}"#, r#"{"spec":{"hard":{}}}"#] {
+            let quota = decode(empty).unwrap();
+            assert!(quota.name.is_empty() && quota.hard.is_empty(), "{empty}");
         }
     }
 
     #[test]
-    fn what_is_a_quota() {
-        let quota =
-            decode(r#"{"metadata":{"name":"a","namespace":"b"},"spec":{"hard":{"cpu":1,"memory":"1Gi"}},"zzz":1}"#);
-        let quota = quota.unwrap();
-        assert_eq!((quota.name.as_str(), quota.namespace.as_str(), quota.hard["cpu"]), ("a", "b", Quantity(1.0)));
-        let sent = quota.to_send(Some(&json!("7")));
-        assert_eq!(sent["metadata"], json!({"name": "a", "namespace": "b", "resourceVersion": "7"}));
-        assert_eq!((&sent["kind"], &sent["apiVersion"]), (&json!("ResourceQuota"), &json!("v1")));
-        assert_eq!(decode("").unwrap_err(), "unexpected end of JSON input");
-        for empty in ["{}", "null", r#"{"spec":null,"metadata":{"name":null}}"#, r#"{"spec":{"hard":null}}"#] {
-            assert_eq!(decode(empty).unwrap().name, "", "{empty}");
-        }
-        for bad in [
-            "{bad",
-            "[]",
-            "5",
-            r#"{"spec":{"hard":5}}"#,
-            r#"{"spec":{"hard":{"cpu":"x"}}}"#,
-            r#"{"metadata":{"name":1}}"#,
+    fn everything_of_a_quota_is_sent_on() {
+        let whole = json!({
+            "kind": "ResourceQuota", "apiVersion": "v1",
+            "metadata": {
+                "name": "a", "generation": 3, "annotations": {"k": "v"}, "finalizers": ["f"],
+                "creationTimestamp": "2021-06-02T00:00:00Z",
+                "ownerReferences": [{"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u", "controller": true}],
+                "managedFields": [{"manager": "m", "fieldsV1": {"f:spec": {}}}],
+            },
+            "spec": {
+                "hard": {"pods": "10"}, "scopes": ["Terminating"],
+                "scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["x"]}]},
+            },
+            "status": {"hard": {"pods": "10"}, "used": {"pods": "1"}},
+        });
+        assert_eq!(decode(&whole.to_string()).unwrap().to_send(None), whole);
+    }
+
+    #[test]
+    fn what_is_none() {
+        let field = |what: &str, field: &str, wanted: &str| {
+            format!("json: cannot unmarshal {what} into Go struct field {field} of type {wanted}")
+        };
+        let quantity = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+        for (text, words) in [
+            ("", "unexpected end of JSON input".to_owned()),
+            ("{bad", "invalid character 'b' looking for beginning of object key string".to_owned()),
+            ("{} x", "invalid character 'x' after top-level value".to_owned()),
+            ("[]", "json: cannot unmarshal array into Go value of type v1.ResourceQuota".to_owned()),
+            (r#"{"kind":5}"#, field("number", "ResourceQuota.kind", "string")),
+            (r#"{"spec":[]}"#, field("array", "ResourceQuota.spec", "v1.ResourceQuotaSpec")),
+            (r#"{"spec":{"hard":5}}"#, field("number", "ResourceQuotaSpec.spec.hard", "v1.ResourceList")),
+            (r#"{"spec":{"hard":{"cpu":"x"}}}"#, quantity.to_owned()),
+            (r#"{"metadata":{"name":1}}"#, field("number", "ObjectMeta.metadata.name", "string")),
+            (r#"{"metadata":{"labels":{"a":1}}}"#, field("number", "ObjectMeta.metadata.labels", "string")),
+            (r#"{"metadata":{"generation":1.5}}"#, field("number 1.5", "ObjectMeta.metadata.generation", "int64")),
         ] {
-            assert!(decode(bad).is_err(), "{bad}");
+            assert_eq!(decode(text).unwrap_err(), words, "{text}");
         }
+        assert!(decode(r#"{"metadata":{"creationTimestamp":"yesterday"}}"#).is_err());
     }
 
     proptest! {
         #[test]
         fn any_text_is_decoded_or_refused(text in r#"[{}\[\]":a-z0-9.+-]{0,40}"#) {
             let _ = decode(&text);
-            let _ = Quantity::parse(&text);
         }
     }
 }

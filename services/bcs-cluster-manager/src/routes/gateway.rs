@@ -24,10 +24,16 @@ const METADATA_CONTENT_TYPE: HeaderName = HeaderName::from_static("grpc-metadata
 const MAX_BODY: usize = 2 * MAX_MESSAGE;
 
 /// Answers a request to a percent-decoded path.
-pub(super) async fn answer(app: &Arc<App>, path: &str, request: Request<Body>) -> Response<Body> {
-    let is_form = request.method() == Method::POST && has_form(request.headers());
-    let overriding = request.headers().get(METHOD_OVERRIDE).filter(|_| is_form).and_then(|verb| verb.to_str().ok());
-    let verb = overriding.map_or_else(|| request.method().as_str().to_owned(), str::to_ascii_uppercase);
+pub(super) async fn answer(app: &Arc<App>, path: &str, mut request: Request<Body>) -> Response<Body> {
+    let mut is_form = request.method() == Method::POST && has_form(request.headers());
+    let mut verb = request.method().as_str().to_owned();
+    let overriding = request.headers().get(METHOD_OVERRIDE).filter(|verb| is_form && !verb.is_empty());
+    if let Some(other) = overriding.and_then(|verb| verb.to_str().ok()) {
+        verb = other.to_ascii_uppercase();
+        // What reads the header reads the form away, too, and does not look at it.
+        *request.body_mut() = Body::empty();
+        is_form = false;
+    }
     let call = match find(&verb, path) {
         Routed::Call(call) => call,
         Routed::Nothing => return line(StatusCode::NOT_FOUND, "Not Found"),
@@ -93,18 +99,28 @@ async fn collect(body: Body) -> Result<Bytes, Status> {
     })
 }
 
+/// Exactly this type: with a parameter, or in other letters, it is none to the gateway.
 fn has_form(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    content_type.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case(FORM))
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == FORM.as_bytes())
 }
 
+/// The deadline of a request, none without the header, with an empty one, or with a time of 0.
 fn limit_of(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
-    let Some(value) = headers.get(GRPC_TIMEOUT) else { return Ok(None) };
+    let Some(value) = headers.get(GRPC_TIMEOUT).filter(|value| !value.is_empty()) else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
-    match parse_timeout(&text) {
-        Some(limit) => Ok(Some(limit)),
-        None => Err(Status::new(status::INVALID_ARGUMENT, format!("invalid grpc-timeout: {text}"))),
-    }
+    let limit = timeout_of(&text);
+    let limit = limit.ok_or_else(|| Status::new(status::INVALID_ARGUMENT, format!("invalid grpc-timeout: {text}")))?;
+    Ok(Some(limit).filter(|limit| !limit.is_zero()))
+}
+
+/// A number and a unit, `500m`. Unlike gRPC itself the gateway takes any number of digits, and a sign: what is negative
+/// is over at once.
+fn timeout_of(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let count: i64 = digits.parse().ok()?;
+    let one = parse_timeout(&format!("1{unit}"))?;
+    let Ok(count) = u64::try_from(count) else { return Some(Duration::from_nanos(1)) };
+    Some(one.checked_mul(u32::try_from(count).unwrap_or(u32::MAX)).unwrap_or(Duration::MAX))
 }
 
 /// The gateway's error object.
@@ -129,4 +145,25 @@ fn json_response(status: StatusCode, json: Vec<u8>) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_of_the_gateway() {
+        let limit = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(GRPC_TIMEOUT, HeaderValue::from_static(text))]);
+            limit_of(&headers).map_err(|status| status.message)
+        };
+        assert_eq!(limit(""), Ok(None));
+        assert_eq!(limit("0S"), Ok(None));
+        assert_eq!(limit("500m"), Ok(Some(Duration::from_millis(500))));
+        assert_eq!(limit("1000000000n"), Ok(Some(Duration::from_secs(1))));
+        assert_eq!(limit("-5S"), Ok(Some(Duration::from_nanos(1))));
+        for bad in ["soon", "S", "5", "5s", "1.5S", "S5"] {
+            assert_eq!(limit(bad), Err(format!("invalid grpc-timeout: {bad}")));
+        }
+    }
 }

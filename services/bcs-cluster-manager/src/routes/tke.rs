@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bcs_common::http::body::{self, DEFAULT_LIMIT};
+use bcs_common::http::document::Document;
 use bcs_common::http::envelope::{NULL, success};
 use bcs_common::http::{Body, text};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::tke_xml;
 use crate::app::App;
@@ -23,6 +24,8 @@ pub(super) const CIDR: &str = "/clustermanager/v1/tke/cidr/";
 /// Answers a call, named by the rest of the path.
 pub(super) async fn answer(app: &Arc<App>, call: &str, request: Request<Body>) -> Response<Body> {
     let start = Instant::now();
+    // A slash at the end leads to the same call.
+    let call = call.strip_suffix('/').unwrap_or(call);
     let handler = match call {
         "add_cidr" => "AddTkeCidr",
         "apply_cidr" => "ApplyTkeCidr",
@@ -34,7 +37,7 @@ pub(super) async fn answer(app: &Arc<App>, call: &str, request: Request<Body>) -
         return text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed");
     }
     let wants_xml = names_xml(request.headers(), &ACCEPT);
-    let fields = Fields(read(request).await);
+    let fields = read(request).await;
     let outcome = match call {
         "add_cidr" => add(app, &fields).await,
         "apply_cidr" => apply(app, &fields).await,
@@ -47,65 +50,57 @@ pub(super) async fn answer(app: &Arc<App>, call: &str, request: Request<Body>) -
 }
 
 /// A body that cannot be read counts as an empty one.
-async fn read(request: Request<Body>) -> Map<String, Value> {
-    let is_xml = names_xml(request.headers(), &CONTENT_TYPE);
-    let bytes = body::collect(request.into_body(), DEFAULT_LIMIT).await.unwrap_or_default();
-    match is_xml {
-        true => tke_xml::read(&bytes).unwrap_or_default(),
-        false => serde_json::from_slice(&bytes).unwrap_or_default(),
+async fn read(request: Request<Body>) -> Document {
+    let (parts, body) = request.into_parts();
+    if !names_xml(&parts.headers, &CONTENT_TYPE) {
+        return Document::read(&parts.headers, body, DEFAULT_LIMIT).await.unwrap_or_default();
     }
+    let bytes = body::collect(body, DEFAULT_LIMIT).await.unwrap_or_default();
+    let members = tke_xml::read(&bytes).unwrap_or_default();
+    Document::parse(Value::Object(members).to_string().as_bytes())
 }
 
 fn names_xml(headers: &HeaderMap, name: &HeaderName) -> bool {
     headers.get(name).is_some_and(|value| value.as_bytes().starts_with(tke_xml::MEDIA_TYPE.as_bytes()))
 }
 
-/// The members of a request; those of a wrong type are missing.
-struct Fields(Map<String, Value>);
-
-impl Fields {
-    fn get(&self, name: &str) -> Option<&Value> {
-        let any_case = || self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-        self.0.get(name).or_else(any_case)
+/// A text that must be there.
+fn text_of(fields: &Document, name: &str, field: &str) -> Result<String, Failure> {
+    match fields.text(name) {
+        "" => Err(missing(field)),
+        text => Ok(text.to_owned()),
     }
+}
 
-    fn text(&self, name: &str, field: &str) -> Result<String, Failure> {
-        let text = self.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        text.map(str::to_owned).ok_or_else(|| missing(field))
-    }
-
-    fn ip_number(&self) -> Result<i64, Failure> {
-        let number = self.get("ip_number").and_then(Value::as_i64).filter(|number| *number > 0);
-        number.ok_or_else(|| missing("IPNumber"))
-    }
+fn ip_number(fields: &Document) -> Result<i64, Failure> {
+    i64::try_from(fields.uint("ip_number")).ok().filter(|number| *number > 0).ok_or_else(|| missing("IPNumber"))
 }
 
 fn missing(field: &str) -> Failure {
     Failure::invalid(format!("errcode: 1405401, field '{field}' is required"))
 }
 
-async fn add(app: &Arc<App>, fields: &Fields) -> Result<Response<Body>, Failure> {
-    let vpc = fields.text("vpc", "Vpc")?;
-    let entries = fields.get("tke_cidrs").and_then(Value::as_array).ok_or_else(|| missing("TkeCidrs"))?;
+async fn add(app: &Arc<App>, fields: &Document) -> Result<Response<Body>, Failure> {
+    let vpc = text_of(fields, "vpc", "Vpc")?;
+    let entries = fields.list("tke_cidrs").ok_or_else(|| missing("TkeCidrs"))?;
     let entries = entries.iter().map(|entry| {
-        let fields = Fields(entry.as_object().cloned().unwrap_or_default());
-        let status = fields.get("status").and_then(Value::as_str).unwrap_or_default().to_owned();
-        Ok(Entry { cidr: fields.text("cidr", "Cidr")?, ip_number: fields.ip_number()?, status })
+        let status = entry.text("status").to_owned();
+        Ok(Entry { cidr: text_of(entry, "cidr", "Cidr")?, ip_number: ip_number(entry)?, status })
     });
     cidr::add(app, &vpc, entries.collect::<Result<_, Failure>>()?).await?;
     Ok(success(NULL))
 }
 
-async fn apply(app: &Arc<App>, fields: &Fields) -> Result<Response<Body>, Failure> {
-    let (vpc, cluster) = (fields.text("vpc", "Vpc")?, fields.text("cluster", "Cluster")?);
-    let applied = cidr::apply(app, vpc.clone(), cluster, fields.ip_number()?).await?;
+async fn apply(app: &Arc<App>, fields: &Document) -> Result<Response<Body>, Failure> {
+    let (vpc, cluster) = (text_of(fields, "vpc", "Vpc")?, text_of(fields, "cluster", "Cluster")?);
+    let applied = cidr::apply(app, vpc.clone(), cluster, ip_number(fields)?).await?;
     let data = Applied { vpc: &vpc, cidr: &applied.cidr, ip_number: applied.ip_number, status: "used" };
     Ok(success(serde_json::to_string(&data).unwrap_or_default().as_bytes()))
 }
 
-async fn release(app: &Arc<App>, fields: &Fields) -> Result<Response<Body>, Failure> {
-    let (vpc, cidr) = (fields.text("vpc", "Vpc")?, fields.text("cidr", "Cidr")?);
-    fields.text("cluster", "Cluster")?;
+async fn release(app: &Arc<App>, fields: &Document) -> Result<Response<Body>, Failure> {
+    let (vpc, cidr) = (text_of(fields, "vpc", "Vpc")?, text_of(fields, "cidr", "Cidr")?);
+    text_of(fields, "cluster", "Cluster")?;
     cidr::release(app, vpc, cidr).await?;
     Ok(success(NULL))
 }

@@ -16,7 +16,7 @@ use crate::params::{Page, extra, extra_lists, one_of, projection};
 /// The parameters of a query, from the query string or the body.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
-    filters: Vec<(String, String)>,
+    filters: Vec<(String, Bson)>,
     extra: Document,
     page: Page,
     projection: Vec<String>,
@@ -29,58 +29,57 @@ impl Parameters {
     /// [`Error::Invalid`] for a negative limit or offset.
     pub fn from_query(query: &Query) -> Result<Self> {
         Ok(Self {
-            filters: query.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            filters: query.iter().map(|(key, value)| (key.to_owned(), value.into())).collect(),
             extra: extra(query.get("extra")).unwrap_or_default(),
             page: Page::lenient(query.get("offset"), query.get("limit"))?,
             projection: projection(query.get("field")),
         })
     }
 
-    /// Those of a POST: an object of texts, numbers and booleans. An empty body has none.
+    /// Those of a POST: an object of texts, numbers and booleans. An empty body has none; members that nobody asks for
+    /// may hold anything.
     ///
     /// # Errors
     /// [`Error::Json`] and [`Error::Invalid`] for any other body, an unreadable `extra`, a negative limit or offset.
     pub fn from_body(body: &[u8]) -> Result<Self> {
         let fields = if body.is_empty() { Fields::default() } else { Fields::decode(body, Dollar::Keep)? };
-        let mut filters = Vec::new();
-        for (key, value) in fields.into_document() {
-            if value != Bson::Null {
-                let text = fields::text(value).ok_or_else(|| Error::invalid(format!("filter {key} is no text")))?;
-                filters.push((key, text));
-            }
-        }
-        let get = |key| first(&filters, key);
+        let filters: Vec<(String, Bson)> = fields.into_document().into_iter().collect();
+        let text = |key| first(&filters, key).and_then(Bson::as_str);
+        let number = |key| first(&filters, key).and_then(|value| fields::text(value.clone()));
         Ok(Self {
-            extra: extra(get("extra"))?,
-            page: Page::lenient(get("offset"), get("limit"))?,
-            projection: projection(get("field")),
+            extra: extra(text("extra"))?,
+            page: Page::lenient(number("offset").as_deref(), number("limit").as_deref())?,
+            projection: projection(text("field")),
             filters,
         })
     }
 
-    fn get(&self, key: &str) -> Option<&str> {
-        first(&self.filters, key)
+    /// A filter of the request, as text; none if it is missing or null.
+    fn get(&self, key: &str) -> Result<Option<String>> {
+        let Some(value) = first(&self.filters, key).filter(|value| **value != Bson::Null) else { return Ok(None) };
+        let text = fields::text(value.clone());
+        text.map(Some).ok_or_else(|| Error::invalid(format!("filter {key} is no text")))
     }
 
     /// Whether the namespaces in use are wanted instead of the namespace objects.
     pub fn wants_used_namespaces(&self) -> bool {
-        self.get("used") == Some("1")
+        first(&self.filters, "used").and_then(|value| fields::text(value.clone())).as_deref() == Some("1")
     }
 }
 
-fn first<'a>(pairs: &'a [(String, String)], key: &str) -> Option<&'a str> {
-    pairs.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+fn first<'a>(pairs: &'a [(String, Bson)], key: &str) -> Option<&'a Bson> {
+    pairs.iter().find(|(name, _)| name == key).map(|(_, value)| value)
 }
 
 impl Kind {
     /// What a query of this type selects in one or more clusters (comma list).
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the value of a number key is none.
+    /// [`Error::Invalid`] if the value of a key is an object or an array, or that of a number key no number.
     pub fn filter(&self, clusters: &str, parameters: &Parameters) -> Result<Filter> {
         let mut all = vec![one_of("clusterId", clusters)];
         for key in self.keys.iter().copied().flatten() {
-            all.extend(key.filter(parameters.get(key.name))?);
+            all.extend(key.filter(parameters.get(key.name)?.as_deref())?);
         }
         if !parameters.extra.is_empty() {
             all.push(extra_lists(parameters.extra.clone()));
@@ -278,11 +277,15 @@ mod tests {
         assert_eq!((page.page.limit, page.page.offset, page.projection), (1, 2, vec!["a".to_owned()]));
         assert_eq!(post(r#"{"limit":"abc"}"#).page.limit, 3000);
         assert_eq!(post("null"), post("{}"));
-        for bad in
-            ["nope", "{", "[]", "5", "\"x\"", r#"{"name":{}}"#, r#"{"name":[]}"#, r#"{"limit":-2}"#, r#"{"extra":"%"}"#]
-        {
+        for bad in ["nope", "{", "[]", "5", "\"x\"", r#"{"limit":-2}"#, r#"{"extra":"%"}"#] {
             assert!(Parameters::from_body(bad.as_bytes()).is_err(), "{bad}");
         }
+        for bad in [r#"{"name":{}}"#, r#"{"name":[]}"#] {
+            assert!(deployment.filter("A", &post(bad)).is_err(), "{bad}");
+        }
+        let odd = post(r#"{"colour":["red"],"field":["a"],"limit":[1],"extra":{},"used":{}}"#);
+        assert_eq!((conditions(deployment, &odd), odd.page.limit), (vec![], 3000));
+        assert!(odd.projection.is_empty() && !odd.wants_used_namespaces());
     }
 
     #[test]
