@@ -85,7 +85,8 @@ pub async fn until_status(service: &Service, path: &str, status: u16) {
     .await;
 }
 
-/// Sends bytes to the plain listener and reads until the service closes or is silent: for what no client library sends.
+/// Sends bytes to the plain listener and reads until the service closes, or is silent after it began to answer: for what
+/// no client library sends.
 pub async fn raw(service: &Service, request: &[u8]) -> String {
     let address = format!("127.0.0.1:{}", service.port("insecure_port"));
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -93,9 +94,11 @@ pub async fn raw(service: &Service, request: &[u8]) -> String {
     let _ = stream.write_all(request).await;
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
-    // The end of an answer on a connection that stays open is a silence.
-    while let Ok(Ok(length @ 1..)) = timeout(Duration::from_millis(700), stream.read(&mut piece)).await {
+    let mut patience = SOON;
+    while let Ok(Ok(length @ 1..)) = timeout(patience, stream.read(&mut piece)).await {
         answer.extend_from_slice(&piece[..length]);
+        // The end of an answer on a connection that stays open is a silence.
+        patience = Duration::from_millis(700);
     }
     String::from_utf8_lossy(&answer).into_owned()
 }

@@ -72,6 +72,33 @@ async fn every_row_of_the_table() {
 }
 
 #[tokio::test]
+async fn forms_are_queries_of_lists_and_nothing_else() {
+    let service = start(&json!({})).await;
+    let client = service.client();
+    assert_eq!(call(&client, Method::POST, "cluster/c1", &cluster()).await["code"], "0");
+    let form = "application/x-www-form-urlencoded";
+    let list = "/clustermanager/v1/cluster";
+    let send = async |path: &str, content_type: &str, verb: Option<&str>| {
+        let mut request = Request::post(path).header("content-type", content_type);
+        if let Some(verb) = verb {
+            request = request.header("x-http-method-override", verb);
+        }
+        let body = Full::new(Bytes::from_static(b"region=none&clusterName=x"));
+        client.request(request.body(body).unwrap()).await.unwrap()
+    };
+    assert_eq!(send(list, form, None).await.json()["data"], json!([]));
+    // With the header the form is not looked at.
+    assert_eq!(send(list, form, Some("get")).await.json()["data"][0]["clusterID"], "c1");
+    let update = send("/clustermanager/v1/cluster/c1", form, Some("PUT")).await.json();
+    assert_eq!(
+        update["message"],
+        "invalid UpdateClusterReq.ClusterName: value length must be between 2 and 100 runes, inclusive"
+    );
+    assert_eq!(send(list, form, Some("")).await.json()["data"], json!([]));
+    assert_eq!(send(list, &format!("{form}; charset=utf-8"), None).await.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
 async fn bodies_of_the_cidr_calls_are_read_as_by_go() {
     let service = start(&json!({})).await;
     let client = service.client();

@@ -9,7 +9,7 @@ use bcs_integration_tests::servers::etcd::Etcd;
 use bcs_integration_tests::servers::mongodb::MongoDb;
 use bcs_integration_tests::service::Service;
 use bcs_integration_tests::tunnel_agent::{Agent, AgentOptions};
-use bcs_integration_tests::wait::eventually_some;
+use bcs_integration_tests::wait::{LOAD, eventually_some};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ async fn the_key_is_that_of_go_micro_and_goes_with_the_service() {
     });
     assert_eq!((&node["metadata"], &value["metadata"]), (&metadata, &Value::Null));
     assert_eq!(value["endpoints"].as_array().unwrap().len(), 22);
-    assert!(service.stop().await < Duration::from_secs(5));
+    assert!(service.stop().await < Duration::from_secs(5) + LOAD);
     registered(&etcd, 0).await;
 }
 
@@ -60,7 +60,7 @@ async fn without_etcd_it_serves_and_cidrs_say_why_not() {
     assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (400, &json!(1_405_402)));
     assert!(answer.text().contains("lock.bkbcs.tencent.com"), "{}", answer.text());
     // That it registers once etcd is there is tested where the registry is, in bcs-common.
-    assert!(service.stop().await < Duration::from_secs(5));
+    assert!(service.stop().await < Duration::from_secs(5) + LOAD);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use bcs_integration_tests::certs::Certs;
 use bcs_integration_tests::golden::Replay;
 use bcs_integration_tests::http::Client;
 use bcs_integration_tests::service::ServiceSpec;
+use bcs_integration_tests::wait::LOAD;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -53,7 +54,7 @@ async fn conf_is_found_under_all_its_names_and_signals_end_it() {
         let mut service = spec.file("c.json", file).args(&[flag, "c.json"]).env("LOGS", "logs").start().await;
         let missing = call(&service.client(), Method::GET, "cluster/none", &Value::Null).await;
         assert_eq!(missing["code"], "1405420");
-        assert!(service.stop().await < Duration::from_secs(5));
+        assert!(service.stop().await < Duration::from_secs(5) + LOAD);
     }
 }
 

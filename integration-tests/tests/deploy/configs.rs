@@ -4,9 +4,11 @@ use std::process::{Command, Output};
 
 use bcs_integration_tests::ports::Port;
 use bcs_integration_tests::service::ServiceSpec;
+use bcs_integration_tests::wait::eventually;
 use bcs_integration_tests::workdir::{WorkDir, programs};
 use serde_json::{Value, json};
 
+use crate::started::SOON;
 use crate::tree::assemble;
 
 /// Database sections as configurations of the community edition have them: no `mongodb/clusterConfig`.
@@ -62,7 +64,9 @@ async fn api_loads_the_configuration_of_the_install_guide() {
     let ports = ["insecure_port", "port", "metric_port", "mesos_webconsole_proxy_port"];
     let mut api = ServiceSpec::new("bcs-api").ports(&ports).config(&config).start().await;
     assert_eq!(api.client().get("/rest/users/admin").await.unwrap().status, 401);
-    assert!(api.dir().path().join("pid/bcs-api.pid").is_file());
+    let pid = api.dir().path().join("pid/bcs-api.pid");
+    // The last thing of the start, so it may serve already.
+    eventually("the pid file is there", SOON, async || pid.is_file()).await;
     api.stop().await;
 }
 

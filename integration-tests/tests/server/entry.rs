@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bcs_integration_tests::http::Client;
 use bcs_integration_tests::process::{Process, command};
-use bcs_integration_tests::wait::eventually;
+use bcs_integration_tests::wait::{LOAD, eventually};
 use bcs_integration_tests::workdir::WorkDir;
 use http::Method;
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ async fn requests_and_streams_go_through_unchanged() {
         curl.output()[0].contains(r#""n":1"#)
     })
     .await;
-    assert!(server.service.stop().await < Duration::from_secs(6));
+    assert!(server.service.stop().await < Duration::from_secs(6) + LOAD);
     curl.exited(SOON).await;
 }
 

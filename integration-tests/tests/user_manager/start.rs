@@ -104,8 +104,10 @@ async fn both_listeners_serve_and_stop() {
     assert_eq!(plain.status.as_u16(), 400);
     assert!(plain.text().starts_with("Client sent an HTTP request to an HTTPS server."), "{}", plain.text());
     let pid = service.dir().path().join("pid/bcs-user-manager.pid");
-    let pid_text = std::fs::read_to_string(pid).unwrap();
-    assert_eq!(pid_text, service.daemon().process().id().to_string());
+    let own = service.daemon().process().id().to_string();
+    // The last thing of the start, so it may serve already.
+    eventually("the pid file is there", SOON, async || std::fs::read_to_string(&pid).is_ok_and(|text| text == own))
+        .await;
     let database = service.dir().path().join("data/user-manager.db");
     assert_eq!(std::fs::metadata(database).unwrap().permissions().mode() & 0o777, 0o600);
     service.stop().await;

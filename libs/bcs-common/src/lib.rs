@@ -7,6 +7,7 @@ pub mod config;
 pub mod errors;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod go;
 pub mod http;
 pub mod ini;
 pub mod logs;

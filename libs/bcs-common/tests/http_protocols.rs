@@ -26,6 +26,13 @@ fn router() -> Router<()> {
         .route(Method::POST, "/echo", |(), call: Call| async move {
             Response::new(Body::from(collect(call.body, 1 << 20).await.unwrap()))
         })
+        .route(Method::GET, "/backend", |(), call: Call| async move {
+            let cookies: Vec<_> =
+                call.parts.headers.get_all("cookie").iter().map(|value| value.to_str().unwrap()).collect();
+            let mut response = text(StatusCode::OK, cookies.join(" | "));
+            response.headers_mut().insert("x-request-id", "of the backend".parse().unwrap());
+            response
+        })
         .route(Method::GET, "/panic", |(), _| async { panic!("on purpose") })
         .route(Method::GET, "/upgrade", move |(), call: Call| {
             let response = upgrade(&tasks, call);
@@ -59,7 +66,8 @@ async fn ask_http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: T, ta
     let driver = Shutdown::new().spawn("client", connection);
     let mut answers = Vec::new();
     for target in targets {
-        let request = Request::get(format!("http://localhost{target}")).body(Body::empty()).unwrap();
+        let request = Request::get(format!("http://localhost{target}")).header("cookie", "a=1").header("cookie", "b=2");
+        let request = request.body(Body::empty()).unwrap();
         let response = soon(sender.send_request(request)).await.unwrap();
         assert_eq!(response.version(), Version::HTTP_2);
         let status = response.status().as_u16();
@@ -96,7 +104,8 @@ async fn alpn_decides_over_tls() {
 async fn both_protocols_without_tls() {
     let server = start().await;
     let plain = TcpStream::connect(server.address).await.unwrap();
-    let answers = ask_http2(plain, &["/m/about", "/m/about", "/nope"]).await;
+    let answers = ask_http2(plain, &["/m/about", "/m/about", "/nope", "/m/backend"]).await;
+    assert_eq!(answers[3].1, "a=1; b=2", "cookies that HTTP/2 cut are one again");
     assert!(answers[1].1.starts_with("HTTP/2.0 tls=false"), "{answers:?}");
     assert_eq!(answers[2], (404, "404 page not found\n".to_owned()));
     let mut client = server.connect().await;
@@ -179,6 +188,7 @@ async fn request_ids_come_back() {
     assert_eq!(id.len(), 16);
     assert!(body.ends_with(id), "{body}");
     assert!(client.get("/nope").await.0.contains("x-request-id: "), "also without a route");
+    assert!(client.get("/m/backend").await.0.contains("\r\nx-request-id: of the backend\r\n"));
     server.stop().await;
 }
 

@@ -394,6 +394,9 @@ async fn bodies_must_have_a_consumed_media_type() {
         let none = "406: Not Acceptable\n\nAvailable representations: ".to_owned();
         assert_eq!(status(method, "text/plain", "").await, (406, none));
     }
+    // A reader needs no type for its body, but one that is not taken is refused.
+    assert_eq!(status("GET", "", "{}").await.0, 200);
+    assert_eq!(status("GET", "text/plain", "{}").await, unsupported);
     // The route is found first.
     assert_eq!(status("PUT", "text/plain", "{}").await.0, 405);
 }

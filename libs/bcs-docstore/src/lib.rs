@@ -16,6 +16,7 @@ pub mod filter;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod json;
+pub mod json_repair;
 mod json_text;
 pub mod matcher;
 pub mod mongo;

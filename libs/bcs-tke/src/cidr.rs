@@ -117,7 +117,7 @@ pub async fn add(database: &Database, vpc: &str, cidrs: &[NewCidr<'_>]) -> Resul
 }
 
 /// Hands out the first available CIDR of a size, never one twice: also if another instance asks at the same time. None:
-/// there is none any more.
+/// there is none any more, as there never is one of a VPC or size that no row can hold.
 ///
 /// # Errors
 /// [`CidrError`].
@@ -127,13 +127,13 @@ pub async fn apply(
     cluster: &str,
     ip_number: u64,
 ) -> Result<Option<Applied>, CidrError> {
-    check_lengths(&[("vpc", vpc), ("cluster", cluster)])?;
-    let ip_number = check_number(ip_number)?;
+    let Ok(ip_number) = check_number(ip_number) else { return Ok(None) };
     loop {
         let sql = "SELECT id, vpc, cidr FROM tke_cidrs WHERE vpc = ? AND ip_number = ? AND status = ? \
                    ORDER BY id LIMIT 1";
         let rows = database.read(sql, &[vpc.into(), ip_number.into(), AVAILABLE.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
+        check_lengths(&[("cluster", cluster)])?;
         let sql = "UPDATE tke_cidrs SET status = ?, cluster = ?, updated_at = ? WHERE id = ? AND status = ?";
         let params = [USED.into(), cluster.into(), now().into(), row.uint(0)?.into(), AVAILABLE.into()];
         // No row: somebody was faster, and got on with that. Look for the next one.
@@ -148,7 +148,6 @@ pub async fn apply(
 /// # Errors
 /// [`CidrError`].
 pub async fn release(database: &Database, vpc: &str, cidr: &str, cluster: &str) -> Result<bool, CidrError> {
-    check_lengths(&[("vpc", vpc), ("cidr", cidr), ("cluster", cluster)])?;
     let sql = "SELECT id FROM tke_cidrs WHERE vpc = ? AND cidr = ? AND cluster = ? AND status <> ? ORDER BY id LIMIT 1";
     let rows = database.read(sql, &[vpc.into(), cidr.into(), cluster.into(), AVAILABLE.into()]).await?;
     let Some(row) = rows.first() else { return Ok(false) };
@@ -237,8 +236,20 @@ mod tests {
             assert_eq!(add(&database, "v", &[new("a"), bad]).await.unwrap_err().to_string(), want);
         }
         assert_eq!(count(&database).await.unwrap(), []);
-        assert!(matches!(apply(&database, "v", &long, 1).await, Err(CidrError::TooLong("cluster"))));
-        assert!(matches!(release(&database, &long, "a", "c").await, Err(CidrError::TooLong("vpc"))));
+    }
+
+    #[tokio::test]
+    async fn what_no_row_can_hold_is_not_there() {
+        let (_dir, database) = database().await;
+        add(&database, "v", &[new("a")]).await.unwrap();
+        let long = "x".repeat(256);
+        assert_eq!(apply(&database, &long, "c", 256).await.unwrap(), None);
+        assert_eq!(apply(&database, "v", "c", 1 << 32).await.unwrap(), None);
+        assert!(!release(&database, &long, &long, &long).await.unwrap());
+        // Only with a CIDR for it the cluster is looked at.
+        assert_eq!(apply(&database, "v", &long, 1).await.unwrap(), None);
+        assert!(matches!(apply(&database, "v", &long, 256).await, Err(CidrError::TooLong("cluster"))));
+        assert!(apply(&database, "v", "c", 256).await.unwrap().is_some());
     }
 
     #[tokio::test]

@@ -4,8 +4,11 @@ use base64::DecodeError;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use bcs_common::go;
 use http::HeaderMap;
 use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde_json::Value;
 
 use crate::server::Refusal;
 
@@ -19,6 +22,9 @@ pub const TOKEN: &str = "bcs-api-tunnel-token";
 pub const PARAMS: &str = "bcs-api-tunnel-params";
 /// Header: the id of a peer.
 pub const PEER_ID: &str = "bcs-api-tunnel-id";
+
+/// The original's type of [`AgentParams`], as its errors name it.
+const STRUCT: &str = "tunnel.RegisterCluster";
 
 /// As Go: bits after the last byte do not matter.
 const BASE64: GeneralPurpose =
@@ -55,17 +61,13 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 }
 
 /// What an agent registers.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct AgentParams {
     /// The URL of the API server or driver, seen from the agent.
-    #[serde(deserialize_with = "null_is_empty")]
     pub address: String,
     /// The bearer token for it.
-    #[serde(rename = "userToken", deserialize_with = "null_is_empty")]
     pub user_token: String,
     /// The CA of it: PEM in base64.
-    #[serde(rename = "caCert", deserialize_with = "null_is_empty")]
     pub ca_cert: String,
 }
 
@@ -76,11 +78,6 @@ impl std::fmt::Debug for AgentParams {
     }
 }
 
-/// `null` leaves a field as it is in Go.
-fn null_is_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
-}
-
 impl AgentParams {
     /// Reads the value of the header; no or an empty header is refused too, as no JSON.
     ///
@@ -88,10 +85,45 @@ impl AgentParams {
     /// A refusal with 400 and the text of Go's decoders.
     pub fn decode(header: &str) -> Result<Self, Refusal> {
         let json = decode_base64(header)?;
-        serde_json::from_slice(&json).map_err(|error| match error.is_eof() {
-            true => Refusal::bad_request("unexpected end of JSON input"),
-            false => Refusal::bad_request(format!("invalid JSON: {error}")),
-        })
+        if let Some(error) = go::json_error(&json) {
+            return Err(Refusal::bad_request(error));
+        }
+        let refused = |error: serde_json::Error| Refusal::bad_request(format!("invalid JSON: {error}"));
+        let Fields(fields) = match serde_json::from_slice(&json).map_err(refused)? {
+            Value::Null => return Ok(Self::default()),
+            Value::Object(_) => serde_json::from_slice(&json).map_err(refused)?,
+            other => {
+                let text = format!("json: cannot unmarshal {} into Go value of type {STRUCT}", kind(&other));
+                return Err(Refusal::bad_request(text));
+            }
+        };
+        Self::of_fields(fields)
+    }
+
+    /// As Go fills a struct: names match without case, the last one counts, and `null` changes nothing.
+    fn of_fields(fields: Vec<(String, Value)>) -> Result<Self, Refusal> {
+        let mut params = Self::default();
+        for (name, value) in fields {
+            let known = [
+                ("address", &mut params.address),
+                ("userToken", &mut params.user_token),
+                ("caCert", &mut params.ca_cert),
+            ];
+            let Some((known, field)) = known.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known)) else {
+                continue;
+            };
+            match value {
+                Value::Null => {}
+                Value::String(text) => *field = text,
+                other => {
+                    let (kind, structure) = (kind(&other), STRUCT.rsplit('.').next().unwrap_or_default());
+                    let field = format!("{structure}.{known}");
+                    let text = format!("json: cannot unmarshal {kind} into Go struct field {field} of type string");
+                    return Err(Refusal::bad_request(text));
+                }
+            }
+        }
+        Ok(params)
     }
 
     /// The CA as PEM.
@@ -100,6 +132,45 @@ impl AgentParams {
     /// A refusal with 400 and the text of Go's decoder.
     pub fn ca_pem(&self) -> Result<Vec<u8>, Refusal> {
         decode_base64(&self.ca_cert)
+    }
+}
+
+/// The fields of an object, in their order.
+struct Fields(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(entry) = entries.next_entry()? {
+                    fields.push(entry);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// What Go calls a JSON value.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }
 
@@ -144,11 +215,24 @@ mod tests {
             (String::new(), "unexpected end of JSON input"),
             ("!".to_owned(), "illegal base64 data at input byte 0"),
             (encode("{"), "unexpected end of JSON input"),
-            (encode("[1]"), "invalid JSON"),
+            (encode("no json"), "invalid character 'o' in literal null (expecting 'u')"),
+            (encode("{} x"), "invalid character 'x' after top-level value"),
+            (encode("[1]"), "json: cannot unmarshal array into Go value of type tunnel.RegisterCluster"),
+            (
+                encode(r#"{"ADDRESS":7}"#),
+                "json: cannot unmarshal number into Go struct field RegisterCluster.address of type string",
+            ),
         ] {
             let refusal = AgentParams::decode(&header).unwrap_err();
-            assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
-            assert!(refusal.text.starts_with(text), "{header}: {}", refusal.text);
+            assert_eq!((refusal.status, refusal.text.as_str()), (StatusCode::BAD_REQUEST, text), "{header}");
         }
+    }
+
+    #[test]
+    fn names_match_without_case_and_the_last_counts() {
+        let decode = |json: &str| AgentParams::decode(&encode(json)).unwrap();
+        let params = decode(r#"{"Address":"a","USERTOKEN":"t","cacert":"c","address":"b","userToken":null}"#);
+        assert_eq!((params.address.as_str(), params.user_token.as_str(), params.ca_cert.as_str()), ("b", "t", "c"));
+        assert_eq!(decode("null"), AgentParams::default());
     }
 }

@@ -1,25 +1,34 @@
 //! JSON objects in request bodies, read as leniently as the original reads them (storage.md 4.3): a missing field is
 //! empty, numbers and booleans are accepted as text, numbers in quotes as numbers. Arrays are never objects.
 
+use std::collections::HashMap;
+
 use bcs_common::http::Body;
 use bcs_common::http::body::{DEFAULT_LIMIT, collect};
 use bcs_docstore::json::{self, Dollar};
+use bcs_docstore::json_repair::repaired;
 use bcs_docstore::{Bson, Document};
 use bytes::Bytes;
+use serde::Deserialize as _;
+use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
 
-/// Receives a request body, 16 MiB at most.
+/// Receives a request body, 16 MiB at most, with U+FFFD for what is no text, as the original reads it.
 ///
 /// # Errors
 /// [`Error::Body`] if it is longer, stalls or breaks off.
 pub async fn receive(body: Body) -> Result<Bytes> {
-    collect(body, DEFAULT_LIMIT).await.map_err(|error| Error::Body(error.to_string()))
+    collect(body, DEFAULT_LIMIT).await.map(repaired).map_err(|error| Error::Body(error.to_string()))
 }
 
 /// The fields of a JSON object.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Fields(Document);
+pub struct Fields {
+    values: Document,
+    /// Numbers with a fraction or an exponent as they are written: that is what they are as texts.
+    numbers: HashMap<String, String>,
+}
 
 impl Fields {
     /// Reads the first JSON value of a body: an object, or `null`, which has no fields.
@@ -27,12 +36,16 @@ impl Fields {
     /// # Errors
     /// [`Error::Json`] for broken or missing JSON, [`Error::Invalid`] for any other value.
     pub fn decode(body: &[u8], dollar: Dollar) -> Result<Self> {
-        Self::of(json::decode(body, dollar)?, "the body")
+        let mut fields = Self::of(json::decode(body, dollar)?, "the body")?;
+        if fields.values.values().any(|value| matches!(value, Bson::Double(_))) {
+            fields.numbers = numbers(body)?;
+        }
+        Ok(fields)
     }
 
     fn of(value: Bson, what: &str) -> Result<Self> {
         match value {
-            Bson::Document(document) => Ok(Self(document)),
+            Bson::Document(values) => Ok(Self { values, numbers: HashMap::new() }),
             Bson::Null => Ok(Self::default()),
             _ => Err(Error::invalid(format!("{what} is no object"))),
         }
@@ -40,7 +53,7 @@ impl Fields {
 
     /// A field that may be anything; null if it is missing.
     pub fn take(&mut self, key: &str) -> Bson {
-        self.0.remove(key).unwrap_or(Bson::Null)
+        self.values.remove(key).unwrap_or(Bson::Null)
     }
 
     /// A text.
@@ -48,7 +61,13 @@ impl Fields {
     /// # Errors
     /// [`Error::Invalid`] if it is an object or an array.
     pub fn text(&mut self, key: &str) -> Result<String> {
-        text(self.take(key)).ok_or_else(|| Error::invalid(format!("field {key} is no text")))
+        let value = self.take(key);
+        if matches!(value, Bson::Double(_))
+            && let Some(written) = self.numbers.remove(key)
+        {
+            return Ok(written);
+        }
+        text(value).ok_or_else(|| Error::invalid(format!("field {key} is no text")))
     }
 
     /// An integer.
@@ -94,8 +113,18 @@ impl Fields {
 
     /// All fields in their order.
     pub fn into_document(self) -> Document {
-        self.0
+        self.values
     }
+}
+
+/// The members of an object that are numbers, as they are written; of equal names the last one.
+fn numbers(body: &[u8]) -> Result<HashMap<String, String>> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let members: HashMap<String, &RawValue> =
+        HashMap::deserialize(&mut reader).map_err(|error| Error::invalid(error.to_string()))?;
+    let is_number = |text: &str| text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    let numbers = members.into_iter().map(|(name, value)| (name, value.get())).filter(|(_, text)| is_number(text));
+    Ok(numbers.map(|(name, text)| (name, text.to_owned())).collect())
 }
 
 /// The value as text: texts as they are, numbers and booleans as JSON writes them, null as the empty text.
@@ -152,8 +181,10 @@ mod tests {
 
     #[test]
     fn texts_take_numbers_and_booleans() {
-        let mut all = fields(r#"{"s":"x","i":7,"f":3.0,"b":true,"n":null,"o":{},"a":[]}"#);
-        for (key, want) in [("s", "x"), ("i", "7"), ("f", "3.0"), ("b", "true"), ("n", ""), ("none", "")] {
+        let mut all = fields(r#"{"s":"x","i":7,"f":3.0,"v":1.1,"v":1.20,"e":1E3,"b":true,"n":null,"o":{},"a":[]} "#);
+        for (key, want) in
+            [("s", "x"), ("i", "7"), ("f", "3.0"), ("v", "1.20"), ("e", "1E3"), ("b", "true"), ("n", ""), ("none", "")]
+        {
             assert_eq!(all.text(key).unwrap(), want, "{key}");
         }
         assert!(all.text("o").is_err() && all.text("a").is_err());

@@ -5,11 +5,11 @@
 use std::fmt;
 use std::io::Read;
 
-use bytes::Bytes;
 use flate2::read::{GzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::Body;
 use super::body::{self, BodyError};
@@ -23,16 +23,44 @@ enum Value {
     Null,
     Text(String),
     Uint(u64),
-    List(Vec<Value>),
-    Object(Document),
+    /// The text of a list, not yet looked into.
+    List(String),
+    /// The text of an object, not yet looked into.
+    Object(String),
     /// Booleans and all other numbers.
     Other,
 }
 
 impl Value {
+    /// Of the text of a JSON value. Go takes numbers of any size and half surrogate pairs, which serde_json does not.
+    fn of(raw: &RawValue) -> Self {
+        let raw = raw.get();
+        match raw.as_bytes().first() {
+            Some(b'n') => Self::Null,
+            Some(b'"') => Self::Text(text(raw)),
+            Some(b'[') => Self::List(raw.to_owned()),
+            Some(b'{') => Self::Object(raw.to_owned()),
+            _ => raw.parse().map_or(Self::Other, Self::Uint),
+        }
+    }
+
     fn as_text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
+}
+
+/// The value of a JSON string; half of a surrogate pair becomes U+FFFD.
+fn text(raw: &str) -> String {
+    serde_json::from_str(raw).unwrap_or_else(|_| {
+        let Bytes(mut bytes) = serde_json::from_str(raw).unwrap_or_default();
+        for at in 0..bytes.len().saturating_sub(2) {
+            // How a surrogate looks when it is written as if it were a character.
+            if let Some(half @ [0xed, 0xa0..=0xbf, _]) = bytes.get_mut(at..at + 3) {
+                half.copy_from_slice("\u{fffd}".as_bytes());
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 impl Document {
@@ -52,11 +80,12 @@ impl Document {
 
     /// The first JSON value; what follows is ignored.
     pub fn parse(bytes: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes);
-        match Value::deserialize(&mut serde_json::Deserializer::from_str(&text)) {
-            Ok(Value::Object(document)) => document,
-            Ok(_) | Err(_) => Self::default(),
-        }
+        Self::of(&String::from_utf8_lossy(bytes))
+    }
+
+    fn of(text: &str) -> Self {
+        let Fields(fields) = first_value(text).unwrap_or_default();
+        Self(fields.into_iter().map(|(name, value)| (name, Value::of(value))).collect())
     }
 
     /// A text; empty if it is missing or no text.
@@ -74,15 +103,14 @@ impl Document {
     pub fn list(&self, name: &str) -> Option<Vec<Document>> {
         // Unlike with texts and numbers, a `null` takes back what was there before.
         let list = self.all(name).find(|value| matches!(value, Value::List(_) | Value::Null))?;
-        let Value::List(list) = list else { return None };
-        let document =
-            |value: &Value| if let Value::Object(document) = value { document.clone() } else { Self::default() };
-        Some(list.iter().map(document).collect())
+        let Value::List(text) = list else { return None };
+        let elements: Vec<&RawValue> = first_value(text).unwrap_or_default();
+        Some(elements.into_iter().map(|element| Self::of(element.get())).collect())
     }
 
     /// A document inside; empty if it is missing or no object.
     pub fn inner(&self, name: &str) -> Document {
-        let document = |value: &Value| if let Value::Object(document) = value { Some(document.clone()) } else { None };
+        let document = |value: &Value| if let Value::Object(text) = value { Some(Self::of(text)) } else { None };
         self.all(name).find_map(document).unwrap_or_default()
     }
 
@@ -98,71 +126,68 @@ impl Document {
 }
 
 /// What could be unpacked of a body; nothing if it is broken or too long.
-fn unpacked(decoder: impl Read, limit: usize) -> Bytes {
+fn unpacked(decoder: impl Read, limit: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     match decoder.take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_end(&mut bytes) {
-        Ok(length) if length < limit => bytes.into(),
-        Ok(_) | Err(_) => Bytes::new(),
+        Ok(length) if length < limit => bytes,
+        Ok(_) | Err(_) => Vec::new(),
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
+/// The first value of a text; what follows is ignored.
+fn first_value<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
+    T::deserialize(&mut serde_json::Deserializer::from_str(text)).ok()
+}
+
+/// The fields of an object.
+#[derive(Default)]
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyValue)
+        deserializer.deserialize_map(Object)
     }
 }
 
-struct AnyValue;
+struct Object;
 
-impl<'de> Visitor<'de> for AnyValue {
-    type Value = Value;
+impl<'de> Visitor<'de> for Object {
+    type Value = Fields<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON value")
+        formatter.write_str("an object")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
-        Ok(Value::Other)
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        Ok(Value::Uint(number))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
-        Ok(Value::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
-        Ok(Value::Other)
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Value, E> {
-        Ok(Value::Text(text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(element) = elements.next_element()? {
-            list.push(element);
-        }
-        Ok(Value::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Fields<'de>, A::Error> {
         let mut fields = Vec::new();
         while let Some(entry) = entries.next_entry()? {
             fields.push(entry);
         }
-        Ok(Value::Object(Document(fields)))
+        Ok(Fields(fields))
+    }
+}
+
+/// The bytes of a string, which need be no text.
+#[derive(Default)]
+struct Bytes(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_byte_buf(StringBytes)
+    }
+}
+
+struct StringBytes;
+
+impl Visitor<'_> for StringBytes {
+    type Value = Bytes;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a string")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
+        Ok(Bytes(bytes.to_owned()))
     }
 }
 
@@ -214,6 +239,21 @@ mod tests {
         }
         assert_eq!(Document::parse(br#"{"a":"x"} trailing {"#).text("a"), "x");
         assert_eq!(Document::parse(b"{\"a\":\"\xff\"}").text("a"), "\u{fffd}");
+    }
+
+    #[test]
+    fn what_go_takes() {
+        let text = |value: &str| Document::parse(format!(r#"{{"a":{value}}}"#).as_bytes()).text("a").to_owned();
+        assert_eq!(text(r#""x\ud800y\udc00\ud83d\ude00""#), "x\u{fffd}y\u{fffd}\u{1f600}");
+        assert_eq!(text(r#""\u003c\/\"\u4e2d""#), "</\"中");
+        // Values of no interest may be of any size and depth.
+        let (digits, deep) = ("9".repeat(400), "[".repeat(5000) + &"]".repeat(5000));
+        let body = format!(r#"{{"a":"x","n":{digits},"e":1e999,"l":{deep},"o":{{"n":-{digits}}}}}"#);
+        let document = Document::parse(body.as_bytes());
+        assert_eq!((document.text("a"), document.uint("n"), document.uint("e")), ("x", 0, 0));
+        assert_eq!(document.list("l").map(|list| list.len()), Some(1));
+        assert_eq!(document.inner("o").uint("n"), 0);
+        assert!(document.is_no_text("n") && document.is_no_text("l"));
     }
 
     async fn packed(encoding: &str, body: Vec<u8>) -> Document {

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 
 use bcs_common::http::{self as bcs_http, Body};
 use http::header::CONTENT_TYPE;
@@ -100,13 +101,17 @@ fn plain(status: StatusCode, text: String) -> Response<Body> {
     response
 }
 
-/// The first cause: the layers above only say that something went wrong.
+/// The first cause: the layers above only say that something went wrong. A connection that just ends is `EOF`, with TLS or
+/// without.
 fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
-    cause.to_string()
+    match cause.downcast_ref::<io::Error>() {
+        Some(ended) if ended.kind() == io::ErrorKind::UnexpectedEof => "EOF".to_owned(),
+        _ => cause.to_string(),
+    }
 }
 
 impl fmt::Display for ProxyError {
@@ -116,3 +121,22 @@ impl fmt::Display for ProxyError {
 }
 
 impl StdError for ProxyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the request failed")]
+    struct Failed(#[source] io::Error);
+
+    #[test]
+    fn a_connection_that_ends_says_no_more() {
+        // What rustls says when there was no goodbye, inside of what hyper makes of it.
+        let ended = io::Error::new(io::ErrorKind::UnexpectedEof, "peer closed connection, see the manual");
+        let error = ProxyError::new(Stage::Exchange, &Failed(ended));
+        assert_eq!(error.text(), "EOF");
+        let error = ProxyError::new(Stage::Connect, &io::Error::from(io::ErrorKind::ConnectionRefused));
+        assert_eq!(error.text(), "connection refused");
+    }
+}

@@ -8,6 +8,7 @@ mod cache;
 mod error;
 mod forward;
 mod headers;
+mod no_proxy;
 mod outbound;
 mod pool;
 mod rules;

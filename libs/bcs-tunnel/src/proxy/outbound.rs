@@ -12,13 +12,20 @@ use tokio::net::TcpStream;
 use tracing::warn;
 
 use super::address::Address;
+use super::no_proxy::NoProxy;
 
 /// Longest head of an answer to CONNECT, in bytes.
 const MAX_HEAD: usize = 16 << 10;
 
 /// Which proxy leads to which backend. Hosts of this machine are reached without one, as in the original.
 #[derive(Clone, Default)]
-pub struct HttpProxies(Option<Arc<Matcher>>);
+pub struct HttpProxies(Option<Arc<Proxies>>);
+
+struct Proxies {
+    matcher: Matcher,
+    /// The matcher's own list knows no ports.
+    without: NoProxy,
+}
 
 impl fmt::Debug for HttpProxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,7 +56,8 @@ impl HttpProxies {
         )
     }
 
-    /// A proxy for `http` and one for `https` backends, either may be empty; `no`: hosts, domains and networks without.
+    /// A proxy for `http` and one for `https` backends, either may be empty; `no`: hosts, domains and networks without,
+    /// with or without a port.
     pub fn new(http: &str, https: &str, no: &str) -> Self {
         let [http, https] = [("HTTP_PROXY", http), ("HTTPS_PROXY", https)].map(|(name, url)| {
             let is_other = url.split_once("://").is_some_and(|(scheme, _)| !scheme.eq_ignore_ascii_case("http"));
@@ -61,15 +69,16 @@ impl HttpProxies {
         if http.is_empty() && https.is_empty() {
             return Self(None);
         }
-        Self(Some(Arc::new(Matcher::builder().http(http).https(https).no(no).build())))
+        let matcher = Matcher::builder().http(http).https(https).build();
+        Self(Some(Arc::new(Proxies { matcher, without: NoProxy::parse(no) })))
     }
 
     /// The proxy on the way to a backend.
     pub(super) fn to(&self, address: &Address) -> Option<Via> {
-        let matcher = self.0.as_ref()?;
+        let Proxies { matcher, without } = self.0.as_deref()?;
         let is_here = address.host.eq_ignore_ascii_case("localhost")
             || address.host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
-        if is_here {
+        if is_here || without.contains(address) {
             return None;
         }
         let scheme = if address.tls { "https" } else { "http" };
@@ -122,7 +131,7 @@ mod tests {
 
     #[test]
     fn which_backend_has_which_proxy() {
-        let proxies = HttpProxies::new("http://u:p@proxy:3128", "proxy2", "10.1.0.0/16,.intern,one.example");
+        let proxies = HttpProxies::new("http://u:p@proxy:3128", "proxy2", "10.1.0.0/16,.intern,one.example:80");
         for (url, via) in [
             ("http://10.0.0.1:80", Some("proxy:3128")),
             ("https://10.0.0.1:6443", Some("proxy2:80")),
@@ -130,6 +139,7 @@ mod tests {
             ("http://10.1.2.3:80", None),
             ("http://a.intern", None),
             ("http://one.example", None),
+            ("http://one.example:81", Some("proxy:3128")),
             ("http://notone.example", Some("proxy:3128")),
             ("http://127.0.0.1:80", None),
             ("http://[::1]:80", None),

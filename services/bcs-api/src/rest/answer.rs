@@ -66,6 +66,11 @@ impl Failure {
         Self::errcode(StatusCode::BAD_REQUEST, code_name, code::API_BAD_REQUEST, text)
     }
 
+    /// With another status.
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
     /// 404, code 1405061.
     pub fn not_found(code_name: &'static str, text: impl AsRef<str>) -> Self {
         Self::errcode(StatusCode::NOT_FOUND, code_name, code::API_BAD_REQUEST, text)

@@ -6,7 +6,8 @@ use bcs_sql::{SqlError, fits};
 use http::StatusCode;
 
 use super::answer::{Answer, Failure, success};
-use super::{Request, Shared, objects, validate};
+use super::validate::{self, Field};
+use super::{Request, Shared, objects};
 use crate::store::{ClusterInfo, ClusterType, NewCluster, Provider};
 
 /// Characters of `project_id`.
@@ -16,11 +17,16 @@ const ID_RANDOM: usize = 8;
 /// Random characters at the end of an identifier.
 const IDENTIFIER_RANDOM: usize = 16;
 
+/// What is wrong with an id that is taken.
+const EXISTS: &str = "create failed, cluster with this id already exists";
+
 /// `POST /clusters`
 pub(super) async fn create_plain(rest: Shared, mut request: Request) -> Answer {
     let creator_id = request.caller()?.id;
     let document = request.document().await?;
-    let id = format!("plain-{}", validate::cluster_id(&document)?);
+    let id = document.text("id");
+    validate::check([Field::cluster_id("id", id)])?;
+    let id = format!("plain-{id}");
     let identifier = identifier(&id);
     let cluster = NewCluster { id: &id, provider: Provider::Plain, creator_id, identifier: &identifier };
     let refused = |reason: &dyn std::fmt::Display| {
@@ -29,10 +35,15 @@ pub(super) async fn create_plain(rest: Shared, mut request: Request) -> Answer {
     };
     cluster.check().map_err(|reason| refused(&reason))?;
     if rest.store.cluster(&id).await?.is_some() {
-        return Err(refused(&"cluster already exists"));
+        return Err(refused(&EXISTS));
     }
-    let made = rest.store.insert_plain_cluster(&cluster).await;
-    let made = made.map_err(|error| Failure::of_sql(error, |error| refused(error)))?;
+    let made = rest.store.insert_plain_cluster(&cluster).await.map_err(|error| {
+        Failure::of_sql(error, |error| match error {
+            // Another request was faster.
+            SqlError::Duplicate { .. } => refused(&EXISTS),
+            error => refused(error),
+        })
+    })?;
     success(&objects::Cluster::from(&made))
 }
 
@@ -40,13 +51,12 @@ pub(super) async fn create_plain(rest: Shared, mut request: Request) -> Answer {
 pub(super) async fn create_bcs(rest: Shared, mut request: Request) -> Answer {
     let creator_id = request.caller()?.id;
     let document = request.document().await?;
-    let source_id = validate::cluster_id(&document)?;
-    let project_id = validate::required(&document, "project_id")?;
-    if !fits(project_id, PROJECT_ID) {
-        return Err(validate::broken("project_id", "max"));
-    }
-    let exists =
-        || Failure::bad_request("CLUSTER_ALREADY_EXISTS", "create failed, cluster with this id already exists");
+    let (source_id, project_id) = (document.text("id"), document.text("project_id"));
+    validate::check([
+        Field::cluster_id("id", source_id),
+        Field::text("project_id", project_id).rule("max", |text| fits(text, PROJECT_ID)),
+    ])?;
+    let exists = || Failure::bad_request("CLUSTER_ALREADY_EXISTS", EXISTS);
     if rest.store.cluster_by_project(project_id, source_id).await?.is_some() {
         return Err(exists());
     }
@@ -102,8 +112,9 @@ fn identifier(id: &str) -> String {
 /// `GET /clusters/bcs/query_by_id`
 pub(super) async fn query_by_id(rest: Shared, request: Request) -> Answer {
     let query = request.query();
-    let value = |name| validate::non_empty(query.get(name).unwrap_or_default(), name);
-    let (project_id, cluster_id) = (value("project_id")?, value("cluster_id")?);
+    let value = |name| query.get(name).unwrap_or_default();
+    let (project_id, cluster_id) = (value("project_id"), value("cluster_id"));
+    validate::check([Field::text("project_id", project_id), Field::text("cluster_id", cluster_id)])?;
     match rest.store.cluster_by_project(project_id, cluster_id).await? {
         Some(cluster) => success(&objects::Cluster::from(&cluster)),
         None => {
@@ -116,7 +127,8 @@ pub(super) async fn query_by_id(rest: Shared, request: Request) -> Answer {
 /// `GET /clusters/bcs/query_by_cluster_id`: needs no token, and tells no secret.
 pub(super) async fn query_by_cluster_id(rest: Shared, request: Request) -> Answer {
     let query = request.query();
-    let cluster_id = validate::non_empty(query.get("cluster_id").unwrap_or_default(), "cluster_id")?;
+    let cluster_id = query.get("cluster_id").unwrap_or_default();
+    validate::check([Field::text("cluster_id", cluster_id)])?;
     match rest.store.cluster_of_bcs_id(cluster_id).await? {
         Some(cluster) => success(&objects::Cluster::from(&cluster)),
         None => {

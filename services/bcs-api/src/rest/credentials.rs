@@ -5,17 +5,26 @@ use bcs_common::token;
 use http::StatusCode;
 
 use super::answer::{Answer, Failure, done, success};
-use super::{Request, Shared, objects, users, validate};
+use super::validate::{self, Field};
+use super::{Request, Shared, objects, users};
 use crate::store::Access;
 
 /// `PUT /clusters/{cluster_id}/credentials`: the register token in the body is what lets an agent.
 pub(super) async fn report(rest: Shared, mut request: Request) -> Answer {
     let document = request.document().await?;
-    let given = validate::required(&document, "register_token")?;
+    let text = |name| document.text(name);
+    let (given, addresses, ca, user_token) =
+        (text("register_token"), text("server_addresses"), text("cacert_data"), text("user_token"));
+    validate::check([
+        Field::text("register_token", given),
+        Field::addresses("server_addresses", addresses),
+        Field::text("cacert_data", ca),
+        Field::text("user_token", user_token),
+    ])?;
     let access = Access {
-        server_addresses: validate::addresses(&document)?.to_owned(),
-        ca_cert_data: validate::required(&document, "cacert_data")?.to_owned(),
-        user_token: validate::required(&document, "user_token")?.to_owned(),
+        server_addresses: addresses.to_owned(),
+        ca_cert_data: ca.to_owned(),
+        user_token: user_token.to_owned(),
         cluster_domain: String::new(),
     };
     let known = rest

@@ -1,6 +1,5 @@
 //! Register tokens of clusters.
 
-use bcs_common::http::code;
 use bcs_sql::SqlError;
 use http::StatusCode;
 
@@ -20,12 +19,12 @@ pub(super) async fn list(rest: Shared, request: Request) -> Answer {
 pub(super) async fn create(rest: Shared, request: Request) -> Answer {
     let made = rest.store.insert_register_token(&request.cluster()?.id).await.map_err(|error| {
         Failure::of_sql(error, |error| {
-            let (code, reason) = match error {
-                SqlError::Duplicate { .. } => (code::API_BAD_REQUEST, "token already exists".to_owned()),
-                error => (code::API_INTERNAL_DB_ERROR, error.to_string()),
+            let reason = match error {
+                SqlError::Duplicate { .. } => "token already exists".to_owned(),
+                error => error.to_string(),
             };
             let text = format!("can not create register token: {reason}");
-            Failure::errcode(StatusCode::INTERNAL_SERVER_ERROR, "CANNOT_CREATE_RTOKEN", code, text)
+            Failure::bad_request("CANNOT_CREATE_RTOKEN", text).with_status(StatusCode::INTERNAL_SERVER_ERROR)
         })
     })?;
     success(&[RegisterToken::from(&made)])

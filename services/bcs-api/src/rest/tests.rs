@@ -126,6 +126,9 @@ async fn bad_input_is_refused_and_leaves_nothing() {
         ("/clusters/bcs", json!({"id": "a", "project_id": long(33)}), "'project_id' failed on the 'max' tag"),
         ("/clusters/bcs", json!({"id": long(101), "project_id": "p"}), "'id' failed on the 'cluster_id' tag"),
         ("/clusters/bcs", json!({"id": "a"}), "field 'project_id' is required"),
+        // What is missing is told before what is wrong, and of several that are wrong the last one.
+        ("/clusters/bcs", json!({"id": "a b"}), "field 'project_id' is required"),
+        ("/clusters/bcs", json!({"id": "a b", "project_id": long(33)}), "'project_id' failed on the 'max' tag"),
         ("/clusters/cidr/add_cidr", json!({"vpc": "v"}), "field 'tke_cidrs' is required"),
         ("/tke/lb/subnet", json!({"cluster_region": "r"}), "field 'subnet_id' is required"),
     ] {
@@ -139,6 +142,58 @@ async fn bad_input_is_refused_and_leaves_nothing() {
     assert!(api.store.clusters().await.unwrap().is_empty());
     let (status, answer) = api.call("GET", "/clusters/cidr/list_count", ADMIN, Value::Null).await;
     assert_eq!((status, answer), (200, Value::Null));
+}
+
+#[tokio::test]
+async fn what_the_database_would_refuse_is_named() {
+    let api = api(None).await;
+    let long = |length: usize| "x".repeat(length);
+    let plain = json!({"id": "p"});
+    assert_eq!(api.call("POST", "/clusters", ADMIN, plain.clone()).await.0, 200);
+    let add = json!({"vpc": "v", "tke_cidrs": [{"cidr": "c", "ip_number": 1}]});
+    assert_eq!(api.call("POST", "/clusters/cidr/add_cidr", ADMIN, add).await.0, 200);
+    for (path, body, code_name, message) in [
+        (
+            "/clusters",
+            plain,
+            "*MODELS.CLUSTER",
+            "can not create cluster, error: create failed, cluster with this id already exists",
+        ),
+        (
+            "/clusters/cidr/add_cidr",
+            json!({"vpc": "v", "tke_cidrs": [{"cidr": "c", "ip_number": 1_u64 << 32}]}),
+            "ADD_TKE_CIDR_FAILED",
+            "errcode: 1405062, add tke cidr failed, error: Out of range value for column 'ip_number'",
+        ),
+        (
+            "/clusters/cidr/apply_cidr",
+            json!({"vpc": "v", "cluster": long(256), "ip_number": 1}),
+            "APPLY_TKE_CIDR_FAILED",
+            "errcode: 1405062, apply tkeCidr failed: Data too long for column 'cluster'",
+        ),
+        (
+            "/clusters/cidr/apply_cidr",
+            json!({"vpc": "v", "cluster": "c", "ip_number": 1_u64 << 32}),
+            "NO_AVAILABLE_CIDR",
+            "errcode: 1405062, apply cidr failed, no available cidr any more",
+        ),
+        (
+            "/clusters/cidr/release_cidr",
+            json!({"vpc": "v", "cidr": "c", "cluster": long(256)}),
+            "NO_SUCH_CIDR",
+            "errcode: 1405061, no such cidr to be released",
+        ),
+        (
+            "/tke/lb/subnet",
+            json!({"cluster_region": "r", "subnet_id": long(257)}),
+            "CANNOT_UPDATE_TKE_LB_SUBNET",
+            "errcode: 1405062, can not update tke lb subnet, error: \
+             Error 1406: Data too long for column 'subnet_id' at row 1",
+        ),
+    ] {
+        let (status, answer) = api.call("POST", path, ADMIN, body).await;
+        assert_eq!((status, answer), (400, json!({"code_name": code_name, "message": message})), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -218,7 +273,8 @@ async fn tke_clusters() {
         "tke_cluster_region": "ap-x"});
     let id = api.cluster(ADMIN, tke).await;
     let (status, answer) = api.call("POST", &format!("/clusters/{id}/bind_lb"), ADMIN, Value::Null).await;
-    assert_eq!((status, &answer["code_name"]), (400, &json!("CANNOT_BIND_TKE_CLUSTER_LB")));
+    let unset = "can't find a lb subnet for cluster region: ap-x";
+    assert_eq!((status, answer), (400, json!({"code_name": "CANNOT_BIND_TKE_CLUSTER_LB", "message": unset})));
     assert!(stub.asked().is_empty());
     let subnet = json!({"cluster_region": "ap-x", "subnet_id": "subnet-1"});
     assert_eq!(api.call("POST", "/tke/lb/subnet", ADMIN, subnet).await, (200, json!({})));

@@ -1,26 +1,28 @@
 //! What is done with clusters in the cloud: load balancers and credentials of TKE clusters (api.md 10.3).
 
+use bcs_common::http::code;
 use bcs_tke::TkeClient;
 use http::StatusCode;
 use serde_json::json;
 
 use super::answer::{Answer, Failure, done, success};
-use super::{Request, Rest, Shared, validate};
-use crate::store::{Access, Cluster, ClusterInfo, ClusterType};
+use super::validate::{self, Field};
+use super::{Request, Rest, Shared};
+use crate::store::{Access, Cluster, ClusterInfo, ClusterType, Store};
 
 /// `POST /tke/lb/subnet`
 pub(super) async fn set_subnet(rest: Shared, mut request: Request) -> Answer {
     const CODE_NAME: &str = "CANNOT_UPDATE_TKE_LB_SUBNET";
     let document = request.document().await?;
-    let region = validate::required(&document, "cluster_region")?;
-    let subnet_id = validate::required(&document, "subnet_id")?;
-    for (column, value, length) in [("cluster_region", region, 255), ("subnet_id", subnet_id, 256)] {
-        if !bcs_sql::fits(value, length) {
-            return Err(failed(CODE_NAME, &format!("Error 1406: Data too long for column '{column}' at row 1")));
-        }
-    }
+    let (region, subnet_id) = (document.text("cluster_region"), document.text("subnet_id"));
+    validate::check([Field::text("cluster_region", region), Field::text("subnet_id", subnet_id)])?;
+    let refused = |reason: &dyn std::fmt::Display| {
+        let text = format!("can not update tke lb subnet, error: {reason}");
+        Failure::errcode(StatusCode::BAD_REQUEST, CODE_NAME, code::API_INTERNAL_DB_ERROR, text)
+    };
+    Store::check_subnet(region, subnet_id).map_err(|reason| refused(&reason))?;
     let saved = rest.store.save_subnet(region, subnet_id).await;
-    saved.map_err(|error| Failure::of_sql(error, |error| failed(CODE_NAME, error)))?;
+    saved.map_err(|error| Failure::of_sql(error, |error| refused(error)))?;
     done()
 }
 
@@ -31,7 +33,8 @@ pub(super) async fn bind_load_balancer(rest: Shared, request: Request) -> Answer
     let client = client(&rest, CODE_NAME)?;
     let region = &info.tke_cluster_region;
     let subnet_id = rest.store.subnet(region).await?;
-    let subnet_id = subnet_id.ok_or_else(|| failed(CODE_NAME, &format!("no subnet is set for region {region}")))?;
+    let subnet_id =
+        subnet_id.ok_or_else(|| failed(CODE_NAME, &format!("can't find a lb subnet for cluster region: {region}")))?;
     let bound = client.bind_master_vip(&info.tke_cluster_id, region, &subnet_id).await;
     bound.map_err(|error| failed(CODE_NAME, &invoking("BindMasterVipLoadBalancer", &error)))?;
     done()

@@ -1,11 +1,13 @@
 //! Users and their tokens.
 
+use bcs_common::go;
 use bcs_common::http::code;
 use bcs_sql::{SqlError, fits};
 use http::StatusCode;
 
 use super::answer::{Answer, Failure, success};
-use super::{Request, Shared, objects, validate};
+use super::validate::{self, Field};
+use super::{Request, Shared, objects};
 use crate::store::{NAME_COLUMN, TokenKind};
 
 /// In front of the names that were asked for.
@@ -14,11 +16,9 @@ const PREFIX: &str = "plain:";
 /// `POST /users`
 pub(super) async fn create(rest: Shared, mut request: Request) -> Answer {
     let document = request.document().await?;
-    let user_name = validate::required(&document, "user_name")?;
+    let user_name = document.text("user_name");
     let name = format!("{PREFIX}{user_name}");
-    if !fits(&name, NAME_COLUMN) {
-        return Err(validate::broken("user_name", "max"));
-    }
+    validate::check([Field::text("user_name", user_name).rule("max", |_| fits(&name, NAME_COLUMN))])?;
     let exists =
         || Failure::bad_request("USER_ALREADY_EXISTS", "create failed, user with this username already exists");
     if rest.store.user_by_name(&name).await?.is_some() {
@@ -73,19 +73,11 @@ pub(super) fn no_token(error: SqlError) -> Failure {
 
 /// A positive number; 0 would find the first user in the original (quirk Q5).
 fn parse_id(text: &str) -> Result<u64, Failure> {
-    let wrong = |why: &str| {
-        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
-        let text = format!("error parsing user_id to uint: strconv.Atoi: parsing \"{quoted}\": {why}");
-        Failure::bad_request("USER_ID_INVALID", text)
-    };
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(wrong("invalid syntax"));
-    }
-    match text.parse::<i64>() {
-        Ok(id) => u64::try_from(id).ok().filter(|id| *id > 0).ok_or_else(|| wrong("value is not positive")),
-        Err(_) => Err(wrong("value out of range")),
-    }
+    let wrong =
+        |error: String| Failure::bad_request("USER_ID_INVALID", format!("error parsing user_id to uint: {error}"));
+    let id = go::atoi(text).map_err(wrong)?;
+    let positive = u64::try_from(id).ok().filter(|id| *id > 0);
+    positive.ok_or_else(|| wrong(format!("{} is not positive", go::quoted(text))))
 }
 
 #[cfg(test)]

@@ -3,8 +3,17 @@
 use bcs_sql::{Dialect, SqlError};
 
 use super::Store;
+use super::columns::{self, TooLong};
 
 impl Store {
+    /// Refuses what the columns cannot hold.
+    ///
+    /// # Errors
+    /// Names the column.
+    pub fn check_subnet(region: &str, subnet_id: &str) -> Result<(), TooLong> {
+        columns::check(&[("cluster_region", region, 255), ("subnet_id", subnet_id, 256)])
+    }
+
     /// The subnet of a region.
     ///
     /// # Errors

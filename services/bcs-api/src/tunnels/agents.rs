@@ -68,13 +68,11 @@ impl Agents for ClusterAgents {
             return Err(Refusal::bad_request("client dialer address is empty"));
         }
         let module = Module::parse(agent.module);
-        let mut ca_cert_data = String::new();
-        if module == Some(Module::KubeAgent) {
-            if params.ca_cert.is_empty() || params.user_token.is_empty() {
-                return Err(Refusal::bad_request("address or cacert or token empty"));
-            }
-            ca_cert_data = String::from_utf8_lossy(&params.ca_pem()?).into_owned();
+        if module == Some(Module::KubeAgent) && (params.ca_cert.is_empty() || params.user_token.is_empty()) {
+            return Err(Refusal::bad_request("address or cacert or token empty"));
         }
+        // A driver may send one too.
+        let ca_cert_data = String::from_utf8_lossy(&params.ca_pem()?).into_owned();
         let module = module.ok_or_else(|| Refusal::bad_request("unknown client module"))?;
         let cluster = self.cluster(module, &agent).await?;
         let key = match module {
@@ -105,12 +103,11 @@ impl Agents for ClusterAgents {
     }
 }
 
-/// `host:port` of a URL.
+/// `host:port` of a URL. What is none is refused like a wrong token, as in the original.
 fn host_port(address: &str) -> Result<String, Refusal> {
-    let uri: Option<Uri> = address.parse().ok();
-    let authority = uri.as_ref().and_then(Uri::authority);
-    let wrong = || Refusal::bad_request("client dialer address is no url");
-    authority.map(|authority| authority.as_str().to_owned()).ok_or_else(wrong)
+    let uri: Uri = address.parse().map_err(|_| Refusal::unauthorized())?;
+    let authority = uri.authority().filter(|_| uri.scheme().is_some());
+    authority.map(|authority| authority.as_str().to_owned()).ok_or_else(Refusal::unauthorized)
 }
 
 fn unavailable(failure: bcs_sql::SqlError) -> Refusal {
@@ -126,6 +123,10 @@ fn same_secret(expected: &str, given: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD as BASE64;
+    use bcs_tunnel::handshake;
+
     use super::*;
 
     #[test]
@@ -143,12 +144,42 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn refusals_in_order() {
+        let (_dir, store) = crate::store::tests::store().await;
+        let agents = ClusterAgents { store };
+        let driver = r#"{"address":"http://10.0.0.1:8080"}"#;
+        for (module, params, text) in [
+            ("", "", "module empty"),
+            ("mesos-driver", "", "unexpected end of JSON input"),
+            ("mesos-driver", "{}", "client dialer address is empty"),
+            ("kube-agent", driver, "address or cacert or token empty"),
+            // A CA is looked at whoever sends it.
+            ("mesos-driver", r#"{"address":"a","caCert":"%"}"#, "illegal base64 data at input byte 0"),
+            ("dns", r#"{"address":"a","caCert":"%"}"#, "illegal base64 data at input byte 0"),
+            ("dns", driver, "unknown client module"),
+            ("k8s-driver", driver, "failed authentication"),
+        ] {
+            let headers: HeaderMap = [
+                (handshake::MODULE, module.to_owned()),
+                (handshake::TOKEN, "t".to_owned()),
+                (handshake::CLUSTER_ID, "c".to_owned()),
+                (handshake::PARAMS, BASE64.encode(params)),
+            ]
+            .into_iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
+            let refusal = agents.admit(&headers).await.err().unwrap();
+            assert_eq!(refusal.text, text, "{module} {params}");
+        }
+    }
+
     #[test]
     fn keys_of_drivers_end_with_their_address() {
         assert_eq!(host_port("http://10.0.0.1:8080/x").unwrap(), "10.0.0.1:8080");
         assert_eq!(host_port("https://driver").unwrap(), "driver");
-        for wrong in ["", "/x", "a b"] {
-            assert!(host_port(wrong).is_err(), "{wrong}");
+        for wrong in ["", "/x", "a b", "10.0.0.1:8080"] {
+            assert_eq!(host_port(wrong), Err(Refusal::unauthorized()), "{wrong}");
         }
     }
 

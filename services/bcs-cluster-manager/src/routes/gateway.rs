@@ -20,14 +20,20 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const METADATA_CONTENT_TYPE: HeaderName = HeaderName::from_static("grpc-metadata-content-type");
-/// The longest body: the longest message, with room for what JSON needs more.
-const MAX_BODY: usize = 2 * MAX_MESSAGE;
+/// The longest body: so long that what a message is too long by can be said.
+const MAX_BODY: usize = 4 * MAX_MESSAGE;
 
 /// Answers a request to a percent-decoded path.
-pub(super) async fn answer(app: &Arc<App>, path: &str, request: Request<Body>) -> Response<Body> {
-    let is_form = request.method() == Method::POST && has_form(request.headers());
-    let overriding = request.headers().get(METHOD_OVERRIDE).filter(|_| is_form).and_then(|verb| verb.to_str().ok());
-    let verb = overriding.map_or_else(|| request.method().as_str().to_owned(), str::to_ascii_uppercase);
+pub(super) async fn answer(app: &Arc<App>, path: &str, mut request: Request<Body>) -> Response<Body> {
+    let mut is_form = request.method() == Method::POST && has_form(request.headers());
+    let mut verb = request.method().as_str().to_owned();
+    let overriding = request.headers().get(METHOD_OVERRIDE).filter(|verb| is_form && !verb.is_empty());
+    if let Some(other) = overriding.and_then(|verb| verb.to_str().ok()) {
+        verb = other.to_ascii_uppercase();
+        // What reads the header reads the form away, too, and does not look at it.
+        *request.body_mut() = Body::empty();
+        is_form = false;
+    }
     let call = match find(&verb, path) {
         Routed::Call(call) => call,
         Routed::Nothing => return line(StatusCode::NOT_FOUND, "Not Found"),
@@ -93,9 +99,9 @@ async fn collect(body: Body) -> Result<Bytes, Status> {
     })
 }
 
+/// Exactly this type: with a parameter, or in other letters, it is none to the gateway.
 fn has_form(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    content_type.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case(FORM))
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == FORM.as_bytes())
 }
 
 /// The deadline of a request, none without the header, with an empty one, or with a time of 0.

@@ -36,7 +36,8 @@ pub(super) fn not_acceptable(produces: &[&str]) -> Response<Body> {
 }
 
 /// The answer to a request whose `Content-Type` names none of the media types: 415 if there is a body, else 406 with an
-/// empty list, unless there is no type either. A comma list may hold several; parameters are ignored.
+/// empty list, unless there is no type either. A comma list may hold several; parameters are ignored. Methods whose bodies
+/// mean nothing may have one without a type.
 pub(super) fn refuse_media_type(request: &Request<Body>, consumes: &[&str]) -> Option<Response<Body>> {
     let value = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let named = value.split(|b| *b == b',').any(|entry| {
@@ -44,8 +45,11 @@ pub(super) fn refuse_media_type(request: &Request<Body>, consumes: &[&str]) -> O
         consumes.iter().any(|media_type| media_type.as_bytes() == name)
     });
     let has_body = !request.body().is_end_stream();
+    let needs_none =
+        matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE | Method::TRACE);
     match (named, has_body) {
         (true, _) => None,
+        (false, _) if value.is_empty() && needs_none => None,
         (false, true) => Some(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "415: Unsupported Media Type")),
         (false, false) if value.is_empty() => None,
         (false, false) => Some(not_acceptable(&[])),

@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{Request, Response, Version};
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt};
@@ -47,6 +48,9 @@ where
         let span = info_span!("request", id = %id, method = %request.method(), path = request.uri().path());
         let version = request.version();
         let mut request = request.map(|body| self.watched(body, version));
+        if version == Version::HTTP_2 {
+            join_cookies(request.headers_mut());
+        }
         request.extensions_mut().insert(Origin { id: id.clone(), peer: self.peer, tls: self.tls });
         let service = self.service.clone();
         let program = self.options.program;
@@ -61,7 +65,8 @@ where
             }
         };
         answer.instrument(span).map(move |mut response| {
-            response.headers_mut().insert(X_REQUEST_ID, id.header());
+            // The answer of a backend keeps the id it came with.
+            response.headers_mut().entry(X_REQUEST_ID).or_insert_with(|| id.header());
             Ok(response.map(|body| Counted { body, _guard: guard }))
         })
     }
@@ -76,6 +81,18 @@ where
             Version::HTTP_2 => Body::new(body),
             _ => Body::new(Received { body, ended: false, activity: Arc::clone(&self.activity) }),
         }
+    }
+}
+
+/// HTTP/2 lets a client cut its cookies into several headers; who goes on in HTTP/1 must put them together again (RFC 9113,
+/// 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
     }
 }
 
