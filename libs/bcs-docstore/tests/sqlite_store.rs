@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bcs_docstore::sqlite::{self, SqliteDatabase};
 use bcs_docstore::{
-    Bson, ChangeKind, Document, DocumentDatabase, Error, Filter, Find, Index, Layout, Order, Path, Render, Sort,
-    Upsert, doc,
+    Bson, ChangeKind, Document, DocumentDatabase, Error, FieldRef, Filter, Find, Index, Layout, Order, Path, Render,
+    Sort, Upsert, doc,
 };
 use bson::DateTime;
 
@@ -284,6 +284,17 @@ async fn files_are_for_their_owner_alone() {
     }
 }
 
+/// A document as lines of its fields, sorted.
+fn as_lines(fields: &[(&str, FieldRef<'_>)], out: &mut Vec<u8>) {
+    out.extend_from_slice(lines_of(fields.iter().cloned()).as_bytes());
+}
+
+fn lines_of<'a>(fields: impl Iterator<Item = (&'a str, FieldRef<'a>)>) -> String {
+    let mut lines: Vec<String> = fields.map(|(field, value)| format!("{field}: {value:?}\n")).collect();
+    lines.sort();
+    lines.concat()
+}
+
 #[tokio::test]
 async fn fields_are_those_of_the_documents() {
     let Opened { database, .. } = &open();
@@ -300,6 +311,10 @@ async fn fields_are_those_of_the_documents() {
             let of_fields = fields.into_iter().map(|it| it.into_iter().map(|(key, value)| (key.into_owned(), value)));
             assert_eq!(of_fields.map(Document::from_iter).collect::<Vec<_>>(), documents, "{find:?}");
             assert_eq!(documents.len(), if limit.is_some() { 1 } else { 2 });
+            let encoded = database.find_encoded("pods", &find, as_lines).await.unwrap();
+            let of_documents =
+                documents.iter().map(|it| lines_of(it.iter().map(|(key, value)| (key.as_str(), value.into()))));
+            assert_eq!(String::from_utf8(encoded).unwrap(), of_documents.collect::<String>(), "{find:?}");
         }
     }
     let find = Find { projection: vec!["labels".into()], ..Find::all(Filter::all()) };

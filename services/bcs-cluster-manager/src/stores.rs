@@ -8,7 +8,9 @@ use std::time::Duration;
 use bcs_common::shutdown::Shutdown;
 use bcs_docstore::mongo::{MongoDatabase, MongoOptions, Observer};
 use bcs_docstore::sqlite;
-use bcs_docstore::{Document, DocumentDatabase, Fields, Filter, Find, Index, Layout, Order, Result, Sort, Upsert};
+use bcs_docstore::{
+    Document, DocumentDatabase, Encode, Fields, Filter, Find, Index, Layout, Order, Result, Sort, Upsert,
+};
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
@@ -180,6 +182,12 @@ impl Stores {
     }
 }
 
+fn by_age(fields: &Document, offset: u64, limit: u64) -> Find {
+    let limit = if limit == 0 { LIST_LIMIT } else { limit.min(LIST_LIMIT) };
+    let sort = Some(Sort { field: "_id".to_owned(), order: Order::Ascending });
+    Find { sort, skip: offset, limit: Some(limit), ..Find::all(Filter::equal_to(fields)) }
+}
+
 /// A collection with its unique index, which is made before the first access that is no list.
 pub(crate) struct Collection {
     database: Arc<dyn DocumentDatabase>,
@@ -215,10 +223,18 @@ impl Collection {
 
     /// The documents with these fields by age, from the `offset`-th on; a limit of 0 is the greatest one.
     pub(crate) async fn list(&self, fields: &Document, offset: u64, limit: u64) -> Result<Vec<Fields>> {
-        let limit = if limit == 0 { LIST_LIMIT } else { limit.min(LIST_LIMIT) };
-        let by_age = Some(Sort { field: "_id".to_owned(), order: Order::Ascending });
-        let find = Find { sort: by_age, skip: offset, limit: Some(limit), ..Find::all(Filter::equal_to(fields)) };
-        self.database.find_fields(&self.name, &find).await
+        self.database.find_fields(&self.name, &by_age(fields, offset, limit)).await
+    }
+
+    /// The same in the form of `encode`, one behind the other.
+    pub(crate) async fn list_encoded(
+        &self,
+        fields: &Document,
+        offset: u64,
+        limit: u64,
+        encode: Encode,
+    ) -> Result<Vec<u8>> {
+        self.database.find_encoded(&self.name, &by_age(fields, offset, limit), encode).await
     }
 
     /// These fields of all documents, in no order.

@@ -13,7 +13,7 @@ use super::write::{Assignments, PreparedUpsert, Target};
 use super::writer::Writing;
 use super::{index, read};
 use crate::{
-    DocumentDatabase, Error, Fields, Filter, Find, Index, JsonDocuments, Path, Render, Result, Subscription, Upsert,
+    DocumentDatabase, Encode, Fields, Filter, Find, Index, JsonDocuments, Path, Render, Result, Subscription, Upsert,
 };
 
 /// The collections of one layout.
@@ -34,13 +34,8 @@ impl SqliteDatabase {
         T: Send + 'static,
         F: FnOnce(&Connection, &Table) -> Result<T> + Send + 'static,
     {
-        let (store, table) = (Arc::clone(&self.store), Arc::clone(&self.table));
-        let permit = store.readers.long().await?;
-        // The permit comes back with the result: by then the thread is free for the next read, which starts no other one.
-        let read = move || (store.readers.with(|connection| read(connection, &table)), permit);
-        let (result, _permit) =
-            tokio::task::spawn_blocking(read).await.map_err(|error| Error::Unavailable(Box::new(error)))?;
-        result
+        let table = Arc::clone(&self.table);
+        self.store.readers.long(move |connection| read(connection, &table)).await
     }
 
     /// The documents of a filter, in the form that `read` gives them.
@@ -83,6 +78,13 @@ impl DocumentDatabase for SqliteDatabase {
 
     async fn find_fields(&self, collection: &str, find: &Find) -> Result<Vec<Fields>> {
         self.found(collection, find, read::find_fields).await
+    }
+
+    async fn find_encoded(&self, collection: &str, find: &Find, encode: Encode) -> Result<Vec<u8>> {
+        let read = move |connection: &Connection, table: &Table, collection: &str, find: &Find| {
+            read::find_encoded(connection, table, collection, find, encode)
+        };
+        self.found(collection, find, read).await
     }
 
     async fn count(&self, collection: &str, filter: &Filter) -> Result<u64> {

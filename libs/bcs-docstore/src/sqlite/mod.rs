@@ -56,7 +56,7 @@ pub fn open<const N: usize>(path: &Path, layouts: [Layout; N]) -> Result<[Sqlite
     // For the tables that a file of an older version does not have yet.
     connection.execute_batch(&format!("BEGIN IMMEDIATE; {schema} COMMIT;"))?;
     let store = Arc::new(Store {
-        readers: Readers::new(path.to_owned()),
+        readers: Arc::new(Readers::new(path.to_owned())),
         writer: Writer::start(connection)?,
         ensured: RwLock::default(),
         _lock: lock,
@@ -67,7 +67,7 @@ pub fn open<const N: usize>(path: &Path, layouts: [Layout; N]) -> Result<[Sqlite
 /// What the databases of a file share.
 #[derive(Debug)]
 struct Store {
-    readers: Readers,
+    readers: Arc<Readers>,
     writer: Writer,
     /// Indexes known to be there, so that asking again costs no write.
     ensured: RwLock<HashSet<IndexName>>,
