@@ -56,7 +56,7 @@ impl fmt::Debug for LongReads {
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
         let cores = available_parallelism().map_or(1, NonZero::get);
-        let limit = cores.max(4);
+        let limit = cores.max(2);
         // Beside the long reads every core may do a short one.
         Self { path, idle: Mutex::default(), kept: limit + cores, long: Mutex::default(), limit }
     }
@@ -352,4 +352,34 @@ pub(super) fn collections(connection: &Connection, table: &Table) -> Result<Vec<
     let mut statement = connection.prepare_cached(&sql)?;
     let names = statement.query_map([table.layout.name], |row| row.get(0))?;
     names.collect::<rusqlite::Result<_>>().map_err(Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_long_read_has_its_turn_whatever_became_of_those_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("reads.db");
+        file::make(&path, "CREATE TABLE numbers (number);").unwrap();
+        let readers = Arc::new(Readers::new(path));
+        let many = 4 * readers.limit;
+        for _ in 0..many {
+            let broken = readers.long::<()>(|_| panic!("on purpose")).await;
+            assert!(matches!(broken, Err(Error::Unavailable(_))));
+        }
+        for _ in 0..many {
+            // Asked for, and no longer waited for.
+            let _ = readers.long(|_| Ok(())).now_or_never();
+        }
+        let reads = (0..many).map(|number| readers.long(move |_| Ok(number)));
+        let numbers = futures::future::try_join_all(reads).await.unwrap();
+        assert_eq!(numbers, Vec::from_iter(0..many));
+        while readers.long.lock().threads > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
 }
