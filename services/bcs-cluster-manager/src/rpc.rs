@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bcs_common::go::quoted;
 use bcs_common::http::Body;
 use bcs_common::http::json::write_string;
 use bcs_proto::json::{self, Defaults, Unknown};
@@ -109,7 +110,7 @@ async fn call(app: &Arc<App>, content_type: &HeaderValue, request: Request<Body>
     let headers = request.headers();
     if let Some(encoding) = headers.get(GRPC_ENCODING).filter(|encoding| *encoding != "identity") {
         let name = String::from_utf8_lossy(encoding.as_bytes());
-        let message = format!("grpc: Decompressor is not installed for grpc-encoding {name:?}");
+        let message = format!("grpc: Decompressor is not installed for grpc-encoding {}", quoted(&name));
         return Err(Status::new(status::UNIMPLEMENTED, message));
     }
     let limit = limit_of(headers)?;
@@ -137,7 +138,7 @@ async fn call(app: &Arc<App>, content_type: &HeaderValue, request: Request<Body>
 
 /// `/any.prefix.ClusterManager/Method`.
 fn method_of(path: &str) -> Result<&'static Method, Status> {
-    let malformed = |code| Status::new(code, format!("malformed method name: {path:?}"));
+    let malformed = |code| Status::new(code, format!("malformed method name: {}", quoted(path)));
     let parts: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
     let (service, name) = match parts.as_slice() {
         [service, name] => (*service, *name),
