@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bcs_common::go::quoted;
 use bcs_common::http::json::write_string;
 use prost::encoding::{self, WireType};
 
@@ -158,7 +159,7 @@ fn read_message(value: &[u8], message: &'static Message, unknown: Unknown, out: 
     }
     match stranger {
         Some(key) if unknown == Unknown::Refused => {
-            Err(JsonError(format!("unknown field {key:?} in {}", message.name)))
+            Err(JsonError(format!("unknown field {} in {}", quoted(&key), message.name)))
         }
         _ => Ok(()),
     }

@@ -23,7 +23,7 @@ pub mod route;
 mod table;
 mod view;
 
-pub use parser::{JsonError, syntax_error};
+pub use parser::JsonError;
 pub use table::{CLUSTER_MANAGER, Field, Length, Message, Method, Pattern, Rules, Segment, Shape};
 pub use tables::{METHODS, Rpc};
 pub use view::WireError;

@@ -1,6 +1,7 @@
 //! A pull parser of JSON text that reads as Go's `encoding/json` does: bytes that are no UTF-8 and half surrogate pairs
 //! become U+FFFD, and its errors have Go's words.
 
+use bcs_common::go::unexpected;
 use thiserror::Error;
 
 /// Text that is no JSON, or JSON of the wrong type.
@@ -289,20 +290,9 @@ impl<'a> Parser<'a> {
     fn unexpected(&self, place: &str) -> JsonError {
         JsonError(match self.rest.first() {
             None => "unexpected end of JSON input".to_owned(),
-            Some(b'\'') => format!("invalid character '\\'' {place}"),
-            Some(b'"') => format!("invalid character '\"' {place}"),
-            Some(byte) => format!("invalid character {:?} {place}", char::from(*byte)),
+            Some(byte) => unexpected(*byte, place),
         })
     }
-}
-
-/// Why a text is not one JSON value and nothing else, in the words of Go; none if it is one.
-pub fn syntax_error(text: &[u8]) -> Option<JsonError> {
-    let mut parser = Parser::new(text);
-    if let Err(error) = parser.skip() {
-        return Some(error);
-    }
-    (!parser.is_at_end()).then(|| parser.unexpected("after top-level value"))
 }
 
 /// Where one is in an object or array.
@@ -362,6 +352,7 @@ mod tests {
             ("trye", "invalid character 'y' in literal true (expecting 'u')"),
             ("-x", "invalid character 'x' in numeric literal"),
             ("1.", "unexpected end of JSON input"),
+            ("\"\u{7}\"", "invalid character '\\a' in string literal"),
             ("\"\n\"", "invalid character '\\n' in string literal"),
             ("\"\\x\"", "invalid character 'x' in string escape code"),
             ("\"\\u00g0\"", "invalid character 'g' in \\u hexadecimal character escape"),
@@ -369,10 +360,6 @@ mod tests {
         ] {
             assert_eq!(Parser::new(json.as_bytes()).skip(), Err(JsonError(words.to_owned())), "{json}");
         }
-        assert_eq!(syntax_error(b" {} "), None);
-        let words = |text: &[u8]| syntax_error(text).unwrap().0;
-        assert_eq!(words(b"{} x"), "invalid character 'x' after top-level value");
-        assert_eq!(words(b""), "unexpected end of JSON input");
         let deep = "[".repeat(20_000);
         assert_eq!(Parser::new(deep.as_bytes()).skip(), Err(JsonError("exceeded max depth".to_owned())));
     }

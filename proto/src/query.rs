@@ -1,6 +1,7 @@
 //! Query strings and path variables as fields of a request.
 
 use bcs_common::config::number::{parse_bool, parse_uint};
+use bcs_common::go::quoted;
 use bcs_common::http::router::path::decode;
 
 use crate::json::{put_number, put_text};
@@ -74,16 +75,17 @@ fn unescape(text: &str) -> Result<String, JsonError> {
             let whole = matches!(escape, [b'%', high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
             (*byte == b'%' && !whole).then(|| String::from_utf8_lossy(escape).into_owned())
         });
-        JsonError(format!("invalid URL escape {:?}", broken.unwrap_or_default()))
+        JsonError(format!("invalid URL escape {}", quoted(&broken.unwrap_or_default())))
     })
 }
 
 fn bool_of(text: &str) -> Result<bool, JsonError> {
-    parse_bool(text).ok_or_else(|| JsonError(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")))
+    parse_bool(text).ok_or_else(|| JsonError(format!("strconv.ParseBool: parsing {}: invalid syntax", quoted(text))))
 }
 
 fn uint_of(text: &str) -> Result<u64, JsonError> {
-    parse_uint(text, u64::MAX).map_err(|error| JsonError(format!("strconv.ParseUint: parsing {text:?}: {error}")))
+    parse_uint(text, u64::MAX)
+        .map_err(|error| JsonError(format!("strconv.ParseUint: parsing {}: {error}", quoted(text))))
 }
 
 #[cfg(test)]
@@ -114,6 +116,7 @@ mod tests {
         for (query, words) in [
             ("limit=-1", "strconv.ParseUint: parsing \"-1\": invalid syntax"),
             ("limit=", "strconv.ParseUint: parsing \"\": invalid syntax"),
+            ("limit=%C2%A0'", "strconv.ParseUint: parsing \"\\u00a0'\": invalid syntax"),
             ("offset=ten", "strconv.ParseUint: parsing \"ten\": invalid syntax"),
             ("limit=0x", "strconv.ParseUint: parsing \"0x\": invalid syntax"),
             ("limit=08", "strconv.ParseUint: parsing \"08\": invalid syntax"),

@@ -141,7 +141,9 @@ fn images_are_built_and_start_their_services() {
         let container = store.done(&["from", "--pull-never", &image]);
         let start = command[0].as_str().unwrap();
         let run = ["run", "--isolation=chroot", "--user=34567", &container, "--", start, "-f", "x y.json"];
-        assert_eq!(store.done(&run), format!("{program} -f x y.json"));
+        // On a loaded machine buildah may end before it has passed on what so short a run wrote.
+        let started = (0..10).map(|_| store.done(&run)).find(|output| !output.is_empty());
+        assert_eq!(started, Some(format!("{program} -f x y.json")));
         store.done(&["rm", &container]);
     }
 }

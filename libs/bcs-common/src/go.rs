@@ -79,7 +79,8 @@ enum Next {
 
 type Scanned<T> = Result<T, String>;
 
-fn unexpected(byte: u8, context: &str) -> String {
+/// What `encoding/json` says about a byte that may not come here: `invalid character 'x' looking for beginning of value`.
+pub fn unexpected(byte: u8, context: &str) -> String {
     let mut shown = String::new();
     match byte {
         b'\'' => shown.push_str("\\'"),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bcs_common::go::quoted;
 use bcs_common::http::Body;
-use bcs_common::http::body::{self, BodyError};
 use bcs_common::http::json::write_string;
 use bcs_proto::json::{self, Defaults, Unknown};
 use bcs_proto::{CLUSTER_MANAGER, Method};
@@ -14,6 +14,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response};
 use http_body::Frame;
+use http_body_util::BodyExt as _;
 
 use crate::app::App;
 
@@ -109,7 +110,7 @@ async fn call(app: &Arc<App>, content_type: &HeaderValue, request: Request<Body>
     let headers = request.headers();
     if let Some(encoding) = headers.get(GRPC_ENCODING).filter(|encoding| *encoding != "identity") {
         let name = String::from_utf8_lossy(encoding.as_bytes());
-        let message = format!("grpc: Decompressor is not installed for grpc-encoding {name:?}");
+        let message = format!("grpc: Decompressor is not installed for grpc-encoding {}", quoted(&name));
         return Err(Status::new(status::UNIMPLEMENTED, message));
     }
     let limit = limit_of(headers)?;
@@ -137,7 +138,7 @@ async fn call(app: &Arc<App>, content_type: &HeaderValue, request: Request<Body>
 
 /// `/any.prefix.ClusterManager/Method`.
 fn method_of(path: &str) -> Result<&'static Method, Status> {
-    let malformed = |code| Status::new(code, format!("malformed method name: {path:?}"));
+    let malformed = |code| Status::new(code, format!("malformed method name: {}", quoted(path)));
     let parts: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
     let (service, name) = match parts.as_slice() {
         [service, name] => (*service, *name),
@@ -185,29 +186,38 @@ pub(crate) fn parse_timeout(text: &str) -> Option<Duration> {
     })
 }
 
-/// The one message of a unary request.
-async fn read_message(body: Body) -> Result<Bytes, Status> {
+/// The one message of a unary request. More messages are not looked at.
+async fn read_message(mut body: Body) -> Result<Bytes, Status> {
     let broken = |reason: &str| Status::new(status::INTERNAL, reason.to_owned());
-    let mut bytes = match body::collect(body, MAX_MESSAGE + PREFIX).await {
-        Ok(bytes) => bytes,
-        Err(BodyError::TooLarge { limit }) => return Err(Status::too_large(limit - PREFIX + 1)),
-        Err(error) => return Err(broken(&error.to_string())),
-    };
-    let Some(prefix) = bytes.get(..PREFIX) else { return Err(broken("unexpected EOF")) };
-    let [compressed, length @ ..] = prefix else { return Err(broken("unexpected EOF")) };
+    let mut bytes = BytesMut::new();
+    let mut wanted = None;
+    loop {
+        if wanted.is_none() {
+            wanted = announced(&bytes)?;
+        }
+        if let Some(length) = wanted.filter(|length| bytes.len() >= PREFIX + length) {
+            bytes.truncate(PREFIX + length);
+            return Ok(bytes.split_off(PREFIX).freeze());
+        }
+        let frame = body.frame().await.ok_or_else(|| broken("unexpected EOF"))?;
+        match frame.map_err(|error| broken(&error.to_string()))?.into_data() {
+            // One piece holds most messages: it is taken as it is.
+            Ok(piece) if bytes.is_empty() => bytes = piece.into(),
+            Ok(piece) => bytes.extend_from_slice(&piece),
+            Err(_) => {}
+        }
+    }
+}
+
+/// The length that the prefix of a message says, if it is there.
+fn announced(bytes: &[u8]) -> Result<Option<usize>, Status> {
+    let Some([compressed, length @ ..]) = bytes.get(..PREFIX) else { return Ok(None) };
     if *compressed != 0 {
-        return Err(broken("grpc: compressed flag set with identity or empty encoding"));
+        let reason = "grpc: compressed flag set with identity or empty encoding";
+        return Err(Status::new(status::INTERNAL, reason));
     }
     let length = length.iter().fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
-    if length > MAX_MESSAGE {
-        return Err(Status::too_large(length));
-    }
-    if bytes.len() < PREFIX + length {
-        return Err(broken("unexpected EOF"));
-    }
-    // More messages in a unary call are not looked at.
-    bytes.truncate(PREFIX + length);
-    Ok(bytes.split_off(PREFIX))
+    if length > MAX_MESSAGE { Err(Status::too_large(length)) } else { Ok(Some(length)) }
 }
 
 fn framed(message: &[u8]) -> Bytes {
@@ -322,7 +332,10 @@ mod tests {
         for (bytes, code) in [(&b""[..], 13), (b"\0\0\0\0\x03ab", 13), (b"\x01\0\0\0\x01a", 13), (b"\0\x01\0\0\0", 8)] {
             assert_eq!(read(bytes).await.unwrap_err().code, code, "{bytes:?}");
         }
-        let large = read_message(Body::from(vec![0; MAX_MESSAGE + PREFIX + 1])).await.unwrap_err();
-        assert_eq!(large.code, 8);
+        // Refused by its announcement, before it is there.
+        let large = read_message(Body::from(&b"\0\x00\x4c\x4b\x49"[..])).await.unwrap_err();
+        assert_eq!(large.message, "grpc: received message larger than max (5000009 vs. 4194304)");
+        let pieces = ["\0\0", "\0\0\x03a", "b", "cd"].map(|piece| Ok::<_, std::io::Error>(Bytes::from(piece)));
+        assert_eq!(read_message(Body::from_stream(futures::stream::iter(pieces))).await.unwrap(), "abc");
     }
 }

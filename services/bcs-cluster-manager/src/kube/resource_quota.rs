@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bcs_common::go::json_error;
 use serde_json::{Map, Value};
 
 use super::quantity::Quantity;
@@ -120,8 +121,8 @@ const STATUS: Struct =
 /// # Errors
 /// Why it is none, for the client.
 pub(crate) fn decode(text: &str) -> Result<ResourceQuota, String> {
-    if let Some(error) = bcs_proto::syntax_error(text.as_bytes()) {
-        return Err(error.to_string());
+    if let Some(error) = json_error(text.as_bytes()) {
+        return Err(error);
     }
     let object = match serde_json::from_str(text).map_err(|error| error.to_string())? {
         Value::Object(object) => typed(&QUOTA, object, "")?,

@@ -20,8 +20,8 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const METADATA_CONTENT_TYPE: HeaderName = HeaderName::from_static("grpc-metadata-content-type");
-/// The longest body: the longest message, with room for what JSON needs more.
-const MAX_BODY: usize = 2 * MAX_MESSAGE;
+/// The longest body: so long that what a message is too long by can be said.
+const MAX_BODY: usize = 4 * MAX_MESSAGE;
 
 /// Answers a request to a percent-decoded path.
 pub(super) async fn answer(app: &Arc<App>, path: &str, mut request: Request<Body>) -> Response<Body> {
