@@ -267,7 +267,7 @@ impl<'r> Columns<'r> {
             if let ValueRef::Text(text) = column()?
                 && shape.wants(field)
             {
-                fields.push((*field, FieldRef::Text(String::from_utf8_lossy(text))));
+                fields.push((*field, FieldRef::Text(utf8(text))));
             }
         }
         for field in layout.times {
@@ -293,7 +293,7 @@ impl<'r> Columns<'r> {
     }
 
     fn data(&self) -> Result<Option<Bson>> {
-        self.data.map(|data| parse(&String::from_utf8_lossy(data))).transpose()
+        self.data.map(|data| parse(&utf8(data))).transpose()
     }
 
     /// What is wanted of the other fields.
@@ -301,14 +301,17 @@ impl<'r> Columns<'r> {
     /// A projection of columns may name one whose value has another type and is therefore kept there.
     fn rest(&self, shape: &Shape<'_>) -> Result<Document> {
         let Some(rest) = self.rest else { return Ok(Document::new()) };
-        let Bson::Document(rest) = parse(&format!("{{{}}}", String::from_utf8_lossy(rest)))? else {
-            return Ok(Document::new());
-        };
+        let Bson::Document(rest) = parse(&["{", &utf8(rest), "}"].concat())? else { return Ok(Document::new()) };
         Ok(match shape {
             Shape::Whole => rest,
             _ => rest.into_iter().filter(|(field, _)| field == "_id" || shape.wants(field)).collect(),
         })
     }
+}
+
+/// A text of SQLite. It is UTF-8, and finding that out alone is the quicker way; anything else is made so.
+fn utf8(text: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed)
 }
 
 fn text(column: ValueRef<'_>) -> Option<&[u8]> {
