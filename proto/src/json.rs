@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use bcs_common::go::quoted;
 use bcs_common::http::json::write_string;
-use prost::encoding::{self, WireType};
 
 use crate::parser::{JsonError, Kind, Parser};
 use crate::view::{self, Found, View, WireError};
+use crate::wire::{put_bytes, put_number, put_text};
 use crate::{Field, Message, Shape};
 
 /// How JSON is written.
@@ -273,28 +273,6 @@ fn mismatch(kind: Kind, wanted: &str) -> JsonError {
         Kind::Null => "null",
     };
     JsonError(format!("json: cannot unmarshal {kind} into Go value of type {wanted}"))
-}
-
-/// Appends a text field; an empty one is its default and stays out.
-pub(crate) fn put_text(field: &Field, text: &str, out: &mut Vec<u8>) {
-    if !text.is_empty() {
-        put_bytes(field.number, text.as_bytes(), out);
-    }
-}
-
-/// Appends a number or bool; zero is its default and stays out.
-pub(crate) fn put_number(field: &Field, number: u64, out: &mut Vec<u8>) {
-    if number != 0 {
-        encoding::encode_key(field.number, WireType::Varint, out);
-        encoding::encode_varint(number, out);
-    }
-}
-
-/// Appends a value with its length.
-pub(crate) fn put_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
-    encoding::encode_key(number, WireType::LengthDelimited, out);
-    encoding::encode_varint(u64::try_from(bytes.len()).unwrap_or(u64::MAX), out);
-    out.extend_from_slice(bytes);
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod query;
 pub mod route;
 mod table;
 mod view;
+pub mod wire;
 
 pub use parser::JsonError;
 pub use table::{CLUSTER_MANAGER, Field, Length, Message, Method, Pattern, Rules, Segment, Shape};

@@ -4,8 +4,8 @@ use bcs_common::config::number::{parse_bool, parse_uint};
 use bcs_common::go::quoted;
 use bcs_common::http::router::path::decode;
 
-use crate::json::{put_number, put_text};
 use crate::parser::JsonError;
+use crate::wire::{put_bytes, put_number, put_text};
 use crate::{Field, Method, Shape};
 
 /// Appends the fields that the query of a call gives. Of a repeated key the first value counts; unknown keys and those
@@ -50,13 +50,13 @@ fn pairs(query: &str) -> Result<Vec<(String, String)>, JsonError> {
 
 /// Appends the value of a path variable, even an empty one: it is written over what the body said.
 pub(crate) fn put_variable(field: &Field, value: &str, out: &mut Vec<u8>) {
-    crate::json::put_bytes(field.number, value.as_bytes(), out);
+    put_bytes(field.number, value.as_bytes(), out);
 }
 
 fn read_value(field: &Field, value: &str, out: &mut Vec<u8>) -> Result<(), JsonError> {
     match &field.shape {
         Shape::Text => put_text(field, value, out),
-        Shape::TextList => crate::json::put_bytes(field.number, value.as_bytes(), out),
+        Shape::TextList => put_bytes(field.number, value.as_bytes(), out),
         Shape::Bool => put_number(field, u64::from(bool_of(value)?), out),
         Shape::Uint64 => put_number(field, uint_of(value)?, out),
         Shape::Message(_) | Shape::MessageList(_) | Shape::TextMap => {

@@ -59,7 +59,7 @@ fn is_port(text: &str) -> bool {
 }
 
 fn is_host(host: &str) -> bool {
-    if host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') { is_v4(host) } else { is_name(host) }
+    is_v4(host) || is_name(host)
 }
 
 /// Four numbers without leading zero, the first neither 0, multicast nor above 255.
@@ -69,16 +69,19 @@ fn is_v4(host: &str) -> bool {
     matches!(parts.as_deref(), Some([1..=223 | 240..=255, _, _, _]))
 }
 
-/// Labels of letters, digits and inner `-` or `_`, the last one of letters when there are several.
+/// Labels of letters, digits and inner `-` or `_`. Of several the last one is of letters, or there may be digits in it if it
+/// and the first one have two characters at least: that is how the original's expression tells a name from an address.
 fn is_name(host: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let label =
-        |label: &str| label.bytes().all(inner) && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-');
-    let last_has_letters = match host.rsplit_once('.') {
-        Some((_, last)) => !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_alphabetic()),
-        None => true,
+    let letter = |char: char| char.is_ascii_alphabetic() || matches!(char, '\u{a1}'..='\u{ffff}');
+    let plain = |char: char| letter(char) || char.is_ascii_digit();
+    let label = |label: &str| {
+        label.starts_with(plain) && label.ends_with(plain) && label.chars().all(|c| plain(c) || matches!(c, '-' | '_'))
     };
-    last_has_letters && host.split('.').all(label)
+    let ends_well = match (host.split_once('.'), host.rsplit_once('.')) {
+        (Some((first, _)), Some((_, last))) => last.chars().all(letter) || (first.len() > 1 && last.len() > 1),
+        _ => true,
+    };
+    ends_well && host.split('.').all(label)
 }
 
 #[cfg(test)]
@@ -113,6 +116,12 @@ mod tests {
             "https://1.2.3.4:99999",
             "https://1.2.3.4:0",
             "https://1.2.3.4?x",
+            "https://master.zone1:6443",
+            "foo.bar1:6443",
+            "https://a1.b2.c3",
+            "https://1234",
+            "https://中文.com",
+            "https://1.2.3.4.",
         ] {
             assert!(are_valid(address), "{address}");
         }
@@ -153,6 +162,10 @@ mod tests {
             "https://1.2.3",
             "https://01.2.3.4",
             "https://1.2.3.4/%zz",
+            "https://a.1",
+            "https://_x.com",
+            "https://x_.com",
+            "https://1.2.3.256",
         ] {
             assert!(!are_valid(address), "{address}");
         }

@@ -1,11 +1,15 @@
 //! YAML to JSON as the original does it for Mesos drivers: YAML 1.1 as go-yaml reads it, only the first document (api.md
 //! 5.2).
 
+use std::io::{self, Write};
+
 use ::http::header::{CONTENT_TYPE, HeaderMap};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
+use serde::Serialize;
+use serde_json::ser::Formatter;
 use serde_json::{Map, Number, Value};
 use thiserror::Error;
 
@@ -59,30 +63,65 @@ pub fn body_as_json(headers: &HeaderMap, body: Bytes) -> Result<Bytes, YamlError
 /// # Errors
 /// See [`YamlError`].
 pub fn to_json(text: &str) -> Result<Vec<u8>, YamlError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // The parser ends a block at the end of the text with a line end, also where there is none.
+    let unended = (!text.ends_with('\n')).then(|| text.chars().count());
     let mut builder = Builder::default();
+    let mut document = None;
     for event in Parser::new_from_str(text) {
-        if let Some(value) = builder.take(event?.0)? {
-            return Ok(go_json(&value));
+        let (mut event, span) = event?;
+        match &mut event {
+            Event::Scalar(text, ScalarStyle::Literal | ScalarStyle::Folded, ..)
+                if unended.is_some_and(|end| span.end.index() >= end) =>
+            {
+                if let Some(whole) = text.strip_suffix('\n').map(str::to_owned) {
+                    *text = whole.into();
+                }
+            }
+            // What stands behind the value of the first document must not be more of it.
+            Event::DocumentEnd => break,
+            _ => {}
         }
+        document = document.or(builder.take(event)?);
     }
-    Ok(b"null".to_vec())
+    go_json(&document.unwrap_or(Value::Null))
 }
 
-/// As Go's encoder. The escaped characters occur only inside of texts.
-fn go_json(value: &Value) -> Vec<u8> {
-    let text = value.to_string();
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("\\u003c"),
-            '>' => out.push_str("\\u003e"),
-            '&' => out.push_str("\\u0026"),
-            '\u{2028}' => out.push_str("\\u2028"),
-            '\u{2029}' => out.push_str("\\u2029"),
-            other => out.push(other),
+/// As Go's encoder.
+fn go_json(value: &Value) -> Result<Vec<u8>, YamlError> {
+    let mut out = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, Go);
+    value.serialize(&mut serializer).map_err(|_| YamlError::Value)?;
+    Ok(out)
+}
+
+/// How Go writes JSON.
+struct Go;
+
+impl Formatter for Go {
+    fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        let size = value.abs();
+        if size == 0.0 || (1e-6..1e21).contains(&size) {
+            return write!(writer, "{value}");
+        }
+        let text = format!("{value:e}");
+        match text.split_once('e') {
+            Some((digits, exponent)) if !exponent.starts_with('-') => write!(writer, "{digits}e+{exponent}"),
+            _ => writer.write_all(text.as_bytes()),
         }
     }
-    out.into_bytes()
+
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+            let (clean, tail) = rest.split_at(at);
+            writer.write_all(clean.as_bytes())?;
+            let mut chars = tail.chars();
+            write!(writer, "\\u{:04x}", chars.next().map_or(0, u32::from))?;
+            rest = chars.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
 }
 
 /// A list or map under construction, with the number of its anchor (0: none).
@@ -331,6 +370,11 @@ mod tests {
             ("a: 0x1F\nb: 010\nc: 0b101\nd: 1_000\ne: -5\nf: +7\n", r#"{"a":31,"b":8,"c":5,"d":1000,"e":-5,"f":7}"#),
             ("a: 1e3\nb: .5\nc: 1.\nd: 09\ne: 1e400\n", r#"{"a":1000,"b":0.5,"c":1,"d":9,"e":"1e400"}"#),
             ("18446744073709551615", "18446744073709551615"),
+            ("[1e20, 1e21, 0.000001, 1.5e-7, -0.5]", "[100000000000000000000,1e+21,0.000001,1.5e-7,-0.5]"),
+            ("123456789012345678901", "123456789012345680000"),
+            ("a: |\n  x\n  y", r#"{"a":"x\ny"}"#),
+            ("a: >\n  x\n# c", r#"{"a":"x\n"}"#),
+            ("\u{feff}a: '\u{2028}'", r#"{"a":"\u2028"}"#),
             ("2021-06-02", r#""2021-06-02""#),
             ("2021-06-02T10:00:00Z", r#""2021-06-02T10:00:00Z""#),
             ("a: &x {k: 1}\nb: *x\n", r#"{"a":{"k":1},"b":{"k":1}}"#),
@@ -348,7 +392,18 @@ mod tests {
 
     #[test]
     fn what_cannot_become_json() {
-        for yaml in ["a: [1, 2\nb: }", "a: *x", "? [1]\n: 2\n", "~: 1", "a: .nan", "<<: 1", "a: !!float x", "a: b: c"] {
+        for yaml in [
+            "a: [1, 2\nb: }",
+            "a: *x",
+            "? [1]\n: 2\n",
+            "~: 1",
+            "a: .nan",
+            "<<: 1",
+            "a: !!float x",
+            "a: b: c",
+            "a:1\nb: 2",
+            "a: 1\n b: 2",
+        ] {
             assert!(to_json(yaml).is_err(), "{yaml}");
         }
     }

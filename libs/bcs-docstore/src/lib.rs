@@ -33,4 +33,6 @@ pub use feed::{Change, ChangeKind, FeedError, Subscription};
 pub use filter::Filter;
 pub use json_text::JsonText;
 pub use path::Path;
-pub use store::{DocumentDatabase, Fields, Find, Index, JsonDocuments, Layout, Order, Render, Sort, Upsert};
+pub use store::{
+    DocumentDatabase, Encode, FieldRef, Fields, Find, Index, JsonDocuments, Layout, Order, Render, Sort, Upsert,
+};

@@ -90,6 +90,33 @@ pub struct JsonDocuments {
 /// The fields of a document, each once, in no certain order.
 pub type Fields = Vec<(Cow<'static, str>, Bson)>;
 
+/// The value of a field as it is stored, before anybody owns it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FieldRef<'a> {
+    /// A text.
+    Text(Cow<'a, str>),
+    /// A date, in milliseconds since 1970.
+    Time(i64),
+    /// A boolean.
+    Bool(bool),
+    /// Anything else.
+    Other(&'a Bson),
+}
+
+impl<'a> From<&'a Bson> for FieldRef<'a> {
+    fn from(value: &'a Bson) -> Self {
+        match value {
+            Bson::String(text) => Self::Text(Cow::Borrowed(text)),
+            Bson::DateTime(time) => Self::Time(time.timestamp_millis()),
+            Bson::Boolean(value) => Self::Bool(*value),
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// Appends a document, given by its fields, each once and in no certain order, to `out` in a form of the caller's.
+pub type Encode = fn(fields: &[(&str, FieldRef<'_>)], out: &mut Vec<u8>);
+
 /// Writes one document: over the one that matches `key`, else a new one.
 ///
 /// Where the layout has a deletion flag, a match that carries it counts as new: it is written over, its `_id` stays,
@@ -134,6 +161,17 @@ pub trait DocumentDatabase: Send + Sync {
         let fields =
             |document: Document| document.into_iter().map(|(field, value)| (Cow::Owned(field), value)).collect();
         Ok(self.find(collection, find).await?.into_iter().map(fields).collect())
+    }
+
+    /// Reads documents in a form of the caller's, one behind the other. Quicker than all others for a list: no value gets
+    /// memory of its own on the way.
+    async fn find_encoded(&self, collection: &str, find: &Find, encode: Encode) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        for document in self.find(collection, find).await? {
+            let fields: Vec<_> = document.iter().map(|(field, value)| (field.as_str(), value.into())).collect();
+            encode(&fields, &mut out);
+        }
+        Ok(out)
     }
 
     /// How many documents match.

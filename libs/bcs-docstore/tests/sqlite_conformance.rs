@@ -13,17 +13,15 @@ mod conformance;
 
 use std::sync::Arc;
 
-use bcs_docstore::Layout;
-use bcs_docstore::sqlite::SqliteStore;
+use bcs_docstore::{Layout, sqlite};
 use conformance::Store;
 
 async fn open(layout: Layout) -> Store {
     // The open file outlives its directory.
     let directory = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&directory.path().join("documents.db")).unwrap();
-    let database = Arc::new(store.database(layout).unwrap());
+    let [database] = sqlite::open(&directory.path().join("documents.db"), [layout]).unwrap();
     std::mem::forget(directory);
-    database
+    Arc::new(database)
 }
 
 conformance_tests!(open);

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "test code: a panic is a failed test")]
 
 use bcs_docstore::matcher::matches;
-use bcs_docstore::sqlite::{SqliteDatabase, SqliteStore};
+use bcs_docstore::sqlite::{self, SqliteDatabase};
 use bcs_docstore::{Bson, Document, DocumentDatabase, Filter, Find, Layout, Path, doc};
 use bson::DateTime;
 use proptest::prelude::*;
@@ -107,7 +107,7 @@ async fn check(database: &SqliteDatabase, documents: &[Document], filters: &[Fil
 fn sql_and_matcher_agree() {
     let directory = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let database = SqliteStore::open(&directory.path().join("f.db")).unwrap().database(LAYOUT).unwrap();
+    let [database] = sqlite::open(&directory.path().join("f.db"), [LAYOUT]).unwrap();
     let cases = (proptest::collection::vec(document(), 1..8), proptest::collection::vec(filter(), 1..12));
     proptest!(ProptestConfig::with_cases(100), |((documents, filters) in cases)| {
         runtime.block_on(check(&database, &documents, &filters));

@@ -2,12 +2,13 @@
 //! nothing behind, and answers that do not depend on whether SQL or the matcher decides.
 #![allow(clippy::unwrap_used, reason = "test code: a panic is a failed test")]
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use bcs_docstore::sqlite::{SqliteDatabase, SqliteStore};
+use bcs_docstore::sqlite::{self, SqliteDatabase};
 use bcs_docstore::{
-    Bson, ChangeKind, Document, DocumentDatabase, Error, Filter, Find, Index, Layout, Order, Path, Render, Sort,
-    Upsert, doc,
+    Bson, ChangeKind, Document, DocumentDatabase, Error, FieldRef, Filter, Find, Index, Layout, Order, Path, Render,
+    Sort, Upsert, doc,
 };
 use bson::DateTime;
 
@@ -21,15 +22,15 @@ const LAYOUT: Layout = Layout {
 
 struct Opened {
     _directory: tempfile::TempDir,
-    store: SqliteStore,
+    path: PathBuf,
     database: SqliteDatabase,
 }
 
 fn open() -> Opened {
     let directory = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&directory.path().join("deep/storage.db")).unwrap();
-    let database = store.database(LAYOUT).unwrap();
-    Opened { _directory: directory, store, database }
+    let path = directory.path().join("deep/storage.db");
+    let [database] = sqlite::open(&path, [LAYOUT]).unwrap();
+    Opened { _directory: directory, path, database }
 }
 
 fn put(name: &str, data: Bson) -> Upsert {
@@ -54,12 +55,11 @@ async fn documents_survive_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("storage.db");
     {
-        let store = SqliteStore::open(&path).unwrap();
-        let database = store.database(LAYOUT).unwrap();
+        let [database] = sqlite::open(&path, [LAYOUT]).unwrap();
         database.ensure_index("Pod", &unique()).await.unwrap();
         database.upsert("Pod", put("p1", bson::bson!({"a": [1_i64, 2.0, null]}))).await.unwrap();
     }
-    let database = SqliteStore::open(&path).unwrap().database(LAYOUT).unwrap();
+    let [database] = sqlite::open(&path, [LAYOUT]).unwrap();
     let found = database.find("Pod", &Find::all(Filter::all())).await.unwrap();
     assert_eq!(found[0].get("data"), Some(&bson::bson!({"a": [1_i64, 2.0, null]})));
     assert_eq!(database.indexes("Pod").await.unwrap(), [unique()]);
@@ -71,13 +71,45 @@ async fn a_file_that_is_no_database_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("storage.db");
     std::fs::write(&path, "not a database, but long enough to be looked at as one".repeat(100)).unwrap();
-    assert!(SqliteStore::open(&path).is_err());
+    assert!(sqlite::open(&path, [LAYOUT]).is_err());
+}
+
+#[tokio::test]
+async fn whatever_a_start_that_broke_off_left_the_next_one_begins_anew() {
+    let whole = open();
+    whole.database.insert("Pod", doc! { "clusterId": "old" }).await.unwrap();
+    let log = std::fs::read(whole.path.with_extension("db-wal")).unwrap();
+    assert!(!log.is_empty());
+    // An older version, or SQLite itself, may have left an empty file; a log without its file says nothing.
+    for left in [&["storage.db"][..], &["storage.unfinished", "storage.unfinished-wal"], &["storage.db-wal"]] {
+        let directory = tempfile::tempdir().unwrap();
+        for name in left {
+            std::fs::write(directory.path().join(name), if *name == "storage.db" { &[] } else { &log[..] }).unwrap();
+        }
+        let [database] = sqlite::open(&directory.path().join("storage.db"), [LAYOUT]).unwrap();
+        assert_eq!(database.count("Pod", &Filter::all()).await.unwrap(), 0, "{left:?}");
+        database.insert("Pod", doc! { "clusterId": "new" }).await.unwrap();
+        drop(database);
+        let names: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "{left:?} leaves {names:?}, not the file and its lock alone");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_an_older_version_gets_the_tables_it_lacks() {
+    let Opened { _directory, path, database } = open();
+    database.insert("Pod", doc! { "clusterId": "A" }).await.unwrap();
+    drop(database);
+    let layouts = [LAYOUT, Layout { name: "event", deletion_flag: None, ..LAYOUT }];
+    let [database, other] = sqlite::open(&path, layouts).unwrap();
+    other.insert("event", doc! { "clusterId": "A" }).await.unwrap();
+    assert_eq!(database.count("Pod", &Filter::all()).await.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn a_file_has_one_owner() {
     let opened = open();
-    let refused = SqliteStore::open(opened.store.path()).unwrap_err();
+    let refused = sqlite::open(&opened.path, [LAYOUT]).unwrap_err();
     assert!(std::error::Error::source(&refused).unwrap().to_string().contains("locked by another process"));
 }
 
@@ -228,12 +260,13 @@ async fn a_follower_that_falls_behind_is_told() {
 
 #[tokio::test]
 async fn two_databases_share_a_file_and_nothing_else() {
-    let opened = open();
-    let other = opened.store.database(Layout { name: "event", deletion_flag: None, ..LAYOUT }).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let layouts = [LAYOUT, Layout { name: "event", deletion_flag: None, ..LAYOUT }];
+    let [database, other] = sqlite::open(&directory.path().join("storage.db"), layouts).unwrap();
     other.ensure_index("Pod", &unique()).await.unwrap();
     other.insert("Pod", doc! { "clusterId": "A" }).await.unwrap();
-    assert_eq!(opened.database.count("Pod", &Filter::all()).await.unwrap(), 0);
-    assert_eq!(opened.database.indexes("Pod").await.unwrap(), []);
+    assert_eq!(database.count("Pod", &Filter::all()).await.unwrap(), 0);
+    assert_eq!(database.indexes("Pod").await.unwrap(), []);
     let found: Vec<Document> = other.find("Pod", &Find::one(Filter::all())).await.unwrap();
     assert_eq!(found.len(), 1);
 }
@@ -244,11 +277,22 @@ async fn files_are_for_their_owner_alone() {
     let opened = open();
     opened.database.upsert("pods", put("a", Bson::Int32(1))).await.unwrap();
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    let directory = opened.store.path().parent().unwrap();
+    let directory = opened.path.parent().unwrap();
     assert_eq!(mode(directory), 0o700);
     for name in ["storage.db", "storage.db-wal", "storage.db-shm"] {
         assert_eq!(mode(&directory.join(name)), 0o600, "{name}");
     }
+}
+
+/// A document as lines of its fields, sorted.
+fn as_lines(fields: &[(&str, FieldRef<'_>)], out: &mut Vec<u8>) {
+    out.extend_from_slice(lines_of(fields.iter().cloned()).as_bytes());
+}
+
+fn lines_of<'a>(fields: impl Iterator<Item = (&'a str, FieldRef<'a>)>) -> String {
+    let mut lines: Vec<String> = fields.map(|(field, value)| format!("{field}: {value:?}\n")).collect();
+    lines.sort();
+    lines.concat()
 }
 
 #[tokio::test]
@@ -267,6 +311,10 @@ async fn fields_are_those_of_the_documents() {
             let of_fields = fields.into_iter().map(|it| it.into_iter().map(|(key, value)| (key.into_owned(), value)));
             assert_eq!(of_fields.map(Document::from_iter).collect::<Vec<_>>(), documents, "{find:?}");
             assert_eq!(documents.len(), if limit.is_some() { 1 } else { 2 });
+            let encoded = database.find_encoded("pods", &find, as_lines).await.unwrap();
+            let of_documents =
+                documents.iter().map(|it| lines_of(it.iter().map(|(key, value)| (key.as_str(), value.into()))));
+            assert_eq!(String::from_utf8(encoded).unwrap(), of_documents.collect::<String>(), "{find:?}");
         }
     }
     let find = Find { projection: vec!["labels".into()], ..Find::all(Filter::all()) };

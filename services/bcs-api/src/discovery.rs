@@ -316,7 +316,7 @@ fn external_url(info: &ServerInfo) -> Option<String> {
 }
 
 fn http_url(scheme: &str, host: &str, port: u32) -> Option<String> {
-    let scheme = match scheme {
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
         "https" => "https",
         "http" | "" => "http",
         _ => return None,
@@ -352,6 +352,11 @@ mod tests {
                 r#"{"ip":"fe80::1","port":80,"external_ip":"1.2.3.4"}"#,
                 Some("http://[fe80::1]:80"),
                 Some("http://[fe80::1]:80"),
+            ),
+            (
+                r#"{"ip":"10.0.0.1","port":80,"scheme":"HTTPS"}"#,
+                Some("https://10.0.0.1:80"),
+                Some("https://10.0.0.1:80"),
             ),
             (r#"{"port":80}"#, None, None),
             (r#"{"ip":"10.0.0.1","port":80,"scheme":"ftp"}"#, None, None),

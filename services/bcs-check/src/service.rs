@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bcs_common::build_constants::{zookeeper_client_pwd, zookeeper_client_user};
-use bcs_common::http::server::Listener;
+use bcs_common::http::server::{Listener, host_port};
 use bcs_common::registry::election::{Election, Role};
 use bcs_common::registry::zookeeper::{ZooKeeper, ZooKeeperError, ZooKeeperOptions};
 use bcs_common::registry::{Registration, Registry, ServerInfo, ServiceRegistration};
@@ -181,9 +181,7 @@ async fn metric_listener(options: &Options) -> Result<Option<Listener>, StartErr
         return Ok(None);
     }
     let tls = metric_tls(options)?;
-    // An IPv6 address may come with or without its brackets.
-    let bare = options.service.address.trim_start_matches('[').trim_end_matches(']');
-    let address = if bare.contains(':') { format!("[{bare}]:{port}") } else { format!("{bare}:{port}") };
+    let address = host_port(&options.service.address, port);
     let bound = Listener::bind(&address, tls).await;
     bound.map(Some).map_err(|source| StartError::Listen { address, source })
 }

@@ -106,7 +106,7 @@ impl Call<'_> {
         }
         let reply = outcome.unwrap_or_else(R::failure);
         self.app.metrics.called(self.method, reply.code(), start.elapsed());
-        Ok(reply.encode_to_vec())
+        Ok(reply.into_bytes())
     }
 }
 

@@ -8,11 +8,12 @@ use bcs_proto::messages::{
     DeleteClusterResp, GetClusterReq, GetClusterResp, InitFederationClusterReq, InitFederationClusterResp,
     ListClusterReq, ListClusterResp, UpdateClusterReq, UpdateClusterResp,
 };
+use bcs_proto::tables::CLUSTER;
 
 use crate::app::App;
 use crate::failure::Failure;
 use crate::record::{self, given, labels_document};
-use crate::reply::{Reply, with_data};
+use crate::reply::{Listed, Reply, with_data};
 use crate::stores::Collection;
 
 const FEDERATION: &str = "federation";
@@ -121,7 +122,7 @@ pub(crate) async fn get(app: Arc<App>, request: GetClusterReq) -> Result<GetClus
     Ok(with_data!(GetClusterResp, Some(cluster)))
 }
 
-pub(crate) async fn list(app: Arc<App>, request: ListClusterReq) -> Result<ListClusterResp, Failure> {
+pub(crate) async fn list(app: Arc<App>, request: ListClusterReq) -> Result<Listed<ListClusterResp>, Failure> {
     let fields = given([
         ("clusterName", request.cluster_name),
         ("provider", request.provider),
@@ -132,8 +133,10 @@ pub(crate) async fn list(app: Arc<App>, request: ListClusterReq) -> Result<ListC
         ("environment", request.environment),
         ("engineType", request.engine_type),
     ]);
-    let clusters = app.stores.clusters.list(&fields, request.offset, request.limit).await?;
-    Ok(with_data!(ListClusterResp, clusters.into_iter().map(record::cluster).collect()))
+    let listed = app.stores.clusters.list_encoded(&fields, request.offset, request.limit, |cluster, out| {
+        record::put_element(&CLUSTER, cluster, out);
+    });
+    Ok(Listed::of(listed.await?))
 }
 
 /// Not implemented by the original: an empty answer.

@@ -8,12 +8,13 @@ use bcs_proto::messages::{
     GetClusterCredentialResp, ListClusterCredentialReq, ListClusterCredentialResp, UpdateClusterCredentialReq,
     UpdateClusterCredentialResp,
 };
+use bcs_proto::tables::CLUSTER_CREDENTIAL;
 
 use crate::app::App;
 use crate::clusters::bson_now;
 use crate::failure::Failure;
 use crate::record::{self, given};
-use crate::reply::{Reply, with_data};
+use crate::reply::{Listed, Reply, with_data};
 use crate::stores::Collection;
 
 /// How a cluster is reached: its API server directly.
@@ -86,13 +87,15 @@ pub(crate) async fn delete(
 pub(crate) async fn list(
     app: Arc<App>,
     request: ListClusterCredentialReq,
-) -> Result<ListClusterCredentialResp, Failure> {
+) -> Result<Listed<ListClusterCredentialResp>, Failure> {
     let fields = given([
         ("serverKey", request.server_key),
         ("clusterID", request.cluster_id),
         ("clientModule", request.client_mode),
         ("connectMode", request.connect_mode),
     ]);
-    let credentials = app.stores.credentials.list(&fields, request.offset, request.limit).await?;
-    Ok(with_data!(ListClusterCredentialResp, credentials.into_iter().map(record::credential).collect()))
+    let listed = app.stores.credentials.list_encoded(&fields, request.offset, request.limit, |credential, out| {
+        record::put_element(&CLUSTER_CREDENTIAL, credential, out);
+    });
+    Ok(Listed::of(listed.await?))
 }

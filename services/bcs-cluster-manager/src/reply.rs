@@ -1,11 +1,12 @@
 //! The answers of all rpcs have a code, a message and a result.
 
 use bcs_proto::messages::*;
+use prost::Message as _;
 
 use crate::failure::Failure;
 
 /// An answer that can say how a call went.
-pub(crate) trait Reply: prost::Message + Default {
+pub(crate) trait Reply: Send + Sized {
     /// Success, without data.
     fn success() -> Self;
 
@@ -14,6 +15,9 @@ pub(crate) trait Reply: prost::Message + Default {
 
     /// The code it carries, for metrics.
     fn code(&self) -> u64;
+
+    /// Its encoded form.
+    fn into_bytes(self) -> Vec<u8>;
 }
 
 macro_rules! replies {
@@ -29,6 +33,10 @@ macro_rules! replies {
 
             fn code(&self) -> u64 {
                 self.code
+            }
+
+            fn into_bytes(self) -> Vec<u8> {
+                self.encode_to_vec()
             }
         }
     )*};
@@ -72,6 +80,44 @@ impl Reply for InitFederationClusterResp {
 
     fn code(&self) -> u64 {
         0
+    }
+
+    fn into_bytes(self) -> Vec<u8> {
+        self.encode_to_vec()
+    }
+}
+
+/// An answer `R` with a list whose elements are encoded already.
+pub(crate) struct Listed<R> {
+    head: R,
+    /// All of the field `data`, which is the last one: it stands behind the others.
+    data: Vec<u8>,
+}
+
+impl<R: Reply> Listed<R> {
+    /// A success; the elements are those that [`crate::record::put_element`] appended.
+    pub(crate) fn of(data: Vec<u8>) -> Self {
+        Self { head: R::success(), data }
+    }
+}
+
+impl<R: Reply> Reply for Listed<R> {
+    fn success() -> Self {
+        Self::of(Vec::new())
+    }
+
+    fn failure(failure: Failure) -> Self {
+        Self { head: R::failure(failure), data: Vec::new() }
+    }
+
+    fn code(&self) -> u64 {
+        self.head.code()
+    }
+
+    fn into_bytes(self) -> Vec<u8> {
+        let mut bytes = self.head.into_bytes();
+        bytes.extend_from_slice(&self.data);
+        bytes
     }
 }
 

@@ -1,21 +1,20 @@
 //! The service: its listeners and what runs in the background (cluster-manager.md 2.4, 3).
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bcs_common::errors::chain;
 use bcs_common::http::envelope::Program;
-use bcs_common::http::server::{Listener, ServerOptions, host_port, serve};
+use bcs_common::http::server::{ServerOptions, host_port, serve};
 use bcs_common::metrics::{Health, MetricServer};
 use bcs_common::registry::{Registration, Registry};
+use bcs_common::service::{ListenError, bind, serve_metrics, watch_part};
 use bcs_common::shutdown::Shutdown;
 use bcs_common::tls::{self, TlsError};
 use bcs_common::{logs, version};
 use bcs_tunnel::proxy::Upstreams;
 use bcs_tunnel::{KeepAlive, TunnelOptions, TunnelServer};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::app::App;
 use crate::kube::Kube;
@@ -25,8 +24,6 @@ use crate::registration;
 use crate::routes::{self, Admissions, CONNECT, Front};
 use crate::stores::{Stores, StoresError};
 
-/// Time between two looks at the store, for readiness.
-const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 /// The name in `/readyz`.
 const STORE_PART: &str = "store";
 
@@ -51,15 +48,8 @@ pub enum StartError {
     #[error("certificates")]
     Tls(#[source] TlsError),
     /// A listener cannot be bound.
-    #[error("{what} server failed: listen tcp {address}")]
-    Listen {
-        /// `grpc` or `http`.
-        what: &'static str,
-        /// Where.
-        address: String,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// etcd cannot be used.
     #[error("{0}")]
     Registry(String),
@@ -95,11 +85,15 @@ pub async fn start(
     let stores = Arc::new(Stores::open(options, metrics.driver_observer(), shutdown)?);
     let etcd = registration::configured(options, shutdown)?;
     let health = Health::new();
-    watch_store(&stores, &health, shutdown);
+    let database = Arc::clone(&stores);
+    watch_part(STORE_PART, &health, shutdown, move || {
+        let database = Arc::clone(&database);
+        async move { database.database.ping().await.map_err(|failure| chain(&failure)) }
+    });
 
     // Both are bound before anything serves: a taken port must not leave half a service.
-    let grpc = bind("grpc", options, options.port, server_tls.clone()).await?;
-    let http = bind("http", options, options.http_port, server_tls).await?;
+    let grpc = bind("grpc", &options.address, options.port, server_tls.clone()).await?;
+    let http = bind("http", &options.address, options.http_port, server_tls).await?;
     let (grpc_address, http_address) = (grpc.local_addr(), http.local_addr());
     let address = registration::advertised(&options.address);
     let upstreams = Upstreams::new(shutdown.clone());
@@ -146,54 +140,16 @@ fn warn_of_the_known_token(options: &Options) {
     }
 }
 
-async fn bind(
-    what: &'static str,
-    options: &Options,
-    port: u16,
-    tls: Option<Arc<rustls::ServerConfig>>,
-) -> Result<Listener, StartError> {
-    let address = host_port(&options.address, port);
-    Listener::bind(&address, tls).await.map_err(|source| StartError::Listen { what, address, source })
-}
-
-/// A taken metric port costs the metrics, not the service.
 async fn start_metrics(
     options: &Options,
     metrics: prometheus::Registry,
     health: &Health,
     tunnels: &TunnelServer,
     shutdown: &Shutdown,
-) -> Result<Option<SocketAddr>, StartError> {
+) -> Result<Option<SocketAddr>, prometheus::Error> {
     let document = routes::document(!options.swagger_dir.as_os_str().is_empty());
     let server = MetricServer::new(metrics, health.clone(), version::text(), logs::set_level)?.openapi(document);
     let tunnels = tunnels.clone();
     let server = server.report("/tunnels", move || tunnels.report());
-    match bind("metric", options, options.metric_port, None).await {
-        Ok(listener) => {
-            let address = listener.local_addr();
-            shutdown.spawn("metric server", server.serve(listener, shutdown.clone()));
-            Ok(Some(address))
-        }
-        Err(failure) => {
-            error!("no metrics: {}", failure.causes());
-            Ok(None)
-        }
-    }
-}
-
-/// Asks the store for a sign of life now and then.
-fn watch_store(stores: &Arc<Stores>, health: &Health, shutdown: &Shutdown) {
-    health.set(STORE_PART, Ok(()));
-    let (stores, health, stop) = (Arc::clone(stores), health.clone(), shutdown.token());
-    shutdown.spawn("store health", async move {
-        let mut ticks = tokio::time::interval(HEALTH_PERIOD);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = stop.cancelled() => return,
-            }
-            let sign = stores.database.ping().await;
-            health.set(STORE_PART, sign.map_err(|failure| chain(&failure)));
-        }
-    });
+    Ok(serve_metrics(server, &options.address, options.metric_port, shutdown).await)
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use bcs_common::shutdown::Shutdown;
 use bcs_docstore::mongo::{MongoDatabase, MongoOptions, Observer};
-use bcs_docstore::sqlite::SqliteStore;
-use bcs_docstore::{Document, DocumentDatabase, Fields, Filter, Find, Index, Layout, Order, Result, Sort, Upsert};
+use bcs_docstore::sqlite;
+use bcs_docstore::{
+    Document, DocumentDatabase, Encode, Fields, Filter, Find, Index, Layout, Order, Result, Sort, Upsert,
+};
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
@@ -89,6 +91,8 @@ const CIDR_LAYOUT: Layout = Layout {
     deletion_flag: None,
 };
 
+const LAYOUTS: [Layout; 5] = [CLUSTER_LAYOUT, CREDENTIAL_LAYOUT, NAMESPACE_LAYOUT, QUOTA_LAYOUT, CIDR_LAYOUT];
+
 /// All collections.
 pub(crate) struct Stores {
     pub clusters: Collection,
@@ -158,27 +162,30 @@ impl Stores {
         // Nothing here follows changes, so no task will run in this tracker.
         let database = MongoDatabase::new(options, CLUSTER_LAYOUT, shutdown.token(), TaskTracker::new())?;
         let database: Arc<dyn DocumentDatabase> = Arc::new(database);
-        Self::of(|_| Ok(Arc::clone(&database)))
+        Ok(Self::of(LAYOUTS.map(|_| Arc::clone(&database))))
     }
 
     fn embedded(path: &std::path::Path) -> Result<Self> {
-        let store = SqliteStore::open(path)?;
-        Self::of(|layout| Ok(Arc::new(store.database(layout)?)))
+        Ok(Self::of(sqlite::open(path, LAYOUTS)?.map(|database| Arc::new(database) as _)))
     }
 
-    fn of(open: impl Fn(Layout) -> Result<Arc<dyn DocumentDatabase>>) -> Result<Self> {
-        let collection =
-            |layout: Layout, keys| Ok::<_, bcs_docstore::Error>(Collection::new(open(layout)?, layout.name, keys));
-        let clusters = collection(CLUSTER_LAYOUT, &["clusterID"])?;
-        Ok(Self {
-            database: Arc::clone(&clusters.database),
-            clusters,
-            credentials: collection(CREDENTIAL_LAYOUT, &["serverKey"])?,
-            namespaces: collection(NAMESPACE_LAYOUT, &["name", "federationClusterID"])?,
-            quotas: collection(QUOTA_LAYOUT, &["namespace", "federationClusterID", "clusterID"])?,
-            cidrs: collection(CIDR_LAYOUT, &["vpc", "cidr"])?,
-        })
+    /// In the order of [`LAYOUTS`].
+    fn of([clusters, credentials, namespaces, quotas, cidrs]: [Arc<dyn DocumentDatabase>; LAYOUTS.len()]) -> Self {
+        Self {
+            database: Arc::clone(&clusters),
+            clusters: Collection::new(clusters, CLUSTER_LAYOUT.name, &["clusterID"]),
+            credentials: Collection::new(credentials, CREDENTIAL_LAYOUT.name, &["serverKey"]),
+            namespaces: Collection::new(namespaces, NAMESPACE_LAYOUT.name, &["name", "federationClusterID"]),
+            quotas: Collection::new(quotas, QUOTA_LAYOUT.name, &["namespace", "federationClusterID", "clusterID"]),
+            cidrs: Collection::new(cidrs, CIDR_LAYOUT.name, &["vpc", "cidr"]),
+        }
     }
+}
+
+fn by_age(fields: &Document, offset: u64, limit: u64) -> Find {
+    let limit = if limit == 0 { LIST_LIMIT } else { limit.min(LIST_LIMIT) };
+    let sort = Some(Sort { field: "_id".to_owned(), order: Order::Ascending });
+    Find { sort, skip: offset, limit: Some(limit), ..Find::all(Filter::equal_to(fields)) }
 }
 
 /// A collection with its unique index, which is made before the first access that is no list.
@@ -216,10 +223,18 @@ impl Collection {
 
     /// The documents with these fields by age, from the `offset`-th on; a limit of 0 is the greatest one.
     pub(crate) async fn list(&self, fields: &Document, offset: u64, limit: u64) -> Result<Vec<Fields>> {
-        let limit = if limit == 0 { LIST_LIMIT } else { limit.min(LIST_LIMIT) };
-        let by_age = Some(Sort { field: "_id".to_owned(), order: Order::Ascending });
-        let find = Find { sort: by_age, skip: offset, limit: Some(limit), ..Find::all(Filter::equal_to(fields)) };
-        self.database.find_fields(&self.name, &find).await
+        self.database.find_fields(&self.name, &by_age(fields, offset, limit)).await
+    }
+
+    /// The same in the form of `encode`, one behind the other.
+    pub(crate) async fn list_encoded(
+        &self,
+        fields: &Document,
+        offset: u64,
+        limit: u64,
+        encode: Encode,
+    ) -> Result<Vec<u8>> {
+        self.database.find_encoded(&self.name, &by_age(fields, offset, limit), encode).await
     }
 
     /// These fields of all documents, in no order.

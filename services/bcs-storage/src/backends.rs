@@ -12,7 +12,7 @@ use bcs_common::registry::zookeeper::{ZooKeeper, ZooKeeperOptions};
 use bcs_common::secret;
 use bcs_common::shutdown::Shutdown;
 use bcs_docstore::mongo::{MongoDatabase, MongoOptions};
-use bcs_docstore::sqlite::SqliteStore;
+use bcs_docstore::sqlite::{self, SqliteDatabase};
 use bcs_docstore::{DocumentDatabase, Layout};
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -176,25 +176,29 @@ pub fn open(options: &Options, metrics: &Metrics, shutdown: &Shutdown) -> Result
     }
 }
 
-/// The embedded store in a data directory.
+/// Databases of the embedded store in a data directory.
 ///
 /// # Errors
-/// As [`SqliteStore::open`].
-pub fn embedded(data_dir: &Path) -> bcs_docstore::Result<SqliteStore> {
-    SqliteStore::open(&data_dir.join(EMBEDDED_FILE))
+/// As [`sqlite::open`].
+pub fn embedded<const N: usize>(
+    data_dir: &Path,
+    layouts: [Layout; N],
+) -> bcs_docstore::Result<[Arc<SqliteDatabase>; N]> {
+    Ok(sqlite::open(&data_dir.join(EMBEDDED_FILE), layouts)?.map(Arc::new))
 }
 
 fn open_embedded(data_dir: &Path) -> bcs_docstore::Result<Backends> {
-    let store = embedded(data_dir)?;
-    let open = |layout| store.database(layout).map(|database| Arc::new(database) as Arc<dyn DocumentDatabase>);
+    let layouts =
+        [DYNAMIC_LAYOUT, EVENT_LAYOUT, ALARM_LAYOUT, METRIC_LAYOUT, HOST_LAYOUT, CLUSTER_CONFIG_LAYOUT, NODE_LAYOUT];
+    let [dynamic, event, alarm, metric, host, cluster_config, nodes] = embedded(data_dir, layouts)?;
     Ok(Backends {
-        dynamic: Some(open(DYNAMIC_LAYOUT)?),
-        event: Some(open(EVENT_LAYOUT)?),
-        alarm: Some(open(ALARM_LAYOUT)?),
-        metric: Some(open(METRIC_LAYOUT)?),
-        host: Some(open(HOST_LAYOUT)?),
-        cluster_config: Some(open(CLUSTER_CONFIG_LAYOUT)?),
-        nodes: Some(Arc::new(EmbeddedNodes::new(open(NODE_LAYOUT)?))),
+        dynamic: Some(dynamic),
+        event: Some(event),
+        alarm: Some(alarm),
+        metric: Some(metric),
+        host: Some(host),
+        cluster_config: Some(cluster_config),
+        nodes: Some(Arc::new(EmbeddedNodes::new(nodes))),
     })
 }
 

@@ -119,7 +119,7 @@ mod tests {
 
     async fn events(limits: Limits) -> (tempfile::TempDir, Cleaner) {
         let directory = tempfile::tempdir().unwrap();
-        let store = embedded(directory.path()).unwrap().database(EVENT_LAYOUT).unwrap();
+        let [store] = embedded(directory.path(), [EVENT_LAYOUT]).unwrap();
         for cluster in ["a", "b"] {
             for n in 0..8 {
                 let created = DateTime::from_millis(n * MILLIS_PER_DAY);
@@ -127,7 +127,7 @@ mod tests {
                 store.insert("event", event).await.unwrap();
             }
         }
-        (directory, Cleaner { store: Arc::new(store), collection: "event", limits })
+        (directory, Cleaner { store, collection: "event", limits })
     }
 
     async fn left(cleaner: &Cleaner) -> Vec<(String, i64)> {

@@ -63,7 +63,7 @@ mod tests {
     #[tokio::test]
     async fn only_what_was_deleted_and_is_old_goes() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Arc::new(embedded(directory.path()).unwrap().database(DYNAMIC_LAYOUT).unwrap());
+        let [store] = embedded(directory.path(), [DYNAMIC_LAYOUT]).unwrap();
         for (collection, name, deleted, day) in
             [("Pod", "old", true, 1), ("Pod", "new", true, 8), ("Pod", "alive", false, 1), ("Node", "old", true, 1)]
         {

@@ -135,7 +135,7 @@ pub enum OptionsError {
     #[error("error decrypting db config and exit: key \"mysql_dsn\": {0}")]
     MysqlDsn(SecretError),
     /// `mysql_dsn` decrypts to something that is no data source name.
-    #[error("error initing database: key \"mysql_dsn\": {0}")]
+    #[error("error initing database: key \"mysql_dsn\"")]
     Dsn(#[from] DsnError),
     /// An element of `bootstrap_users` has an unknown type.
     #[error("invalid user type, user type must be [admin, saas, plain]: key \"bootstrap_users[{0}].user_type\"")]

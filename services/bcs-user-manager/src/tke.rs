@@ -13,8 +13,10 @@ use crate::credentials::{self, Access};
 pub(crate) async fn sync(database: &Database, client: Option<&TkeClient>, cluster_id: &str) -> Result<(), Failure> {
     let cluster = clusters::find(database, cluster_id).await.map_err(Failure::reading("cluster"))?;
     let cluster = cluster.ok_or_else(|| Failure::bad_request("cluster not exists"))?;
+    // As it is stored; MySQL finds it in any case.
+    let id = &cluster.id;
     if cluster.cluster_type != clusters::TKE {
-        return Err(Failure::bad_request(format!("cluster {cluster_id} is not tke cluster")));
+        return Err(Failure::bad_request(format!("cluster {id} is not tke cluster")));
     }
     let failed = |reason: &dyn std::fmt::Display| Failure {
         status: StatusCode::BAD_REQUEST,
@@ -36,7 +38,7 @@ pub(crate) async fn sync(database: &Database, client: Option<&TkeClient>, cluste
         user_token: info.password,
         cluster_domain: format!("https://{}/", info.domain),
     };
-    credentials::save(database, cluster_id, &access).await.map_err(|error| {
+    credentials::save(database, id, &access).await.map_err(|error| {
         failed(&format!("error when updating external cluster credentials to db: {error}")).because(error)
     })
 }

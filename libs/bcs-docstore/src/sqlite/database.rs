@@ -6,25 +6,25 @@ use async_trait::async_trait;
 use bson::{Bson, Document};
 use rusqlite::Connection;
 
-use super::SqliteStore;
+use super::Store;
 use super::row::Row;
 use super::table::Table;
 use super::write::{Assignments, PreparedUpsert, Target};
 use super::writer::Writing;
 use super::{index, read};
 use crate::{
-    DocumentDatabase, Error, Fields, Filter, Find, Index, JsonDocuments, Path, Render, Result, Subscription, Upsert,
+    DocumentDatabase, Encode, Fields, Filter, Find, Index, JsonDocuments, Path, Render, Result, Subscription, Upsert,
 };
 
 /// The collections of one layout.
 #[derive(Debug, Clone)]
 pub struct SqliteDatabase {
-    store: SqliteStore,
+    store: Arc<Store>,
     table: Arc<Table>,
 }
 
 impl SqliteDatabase {
-    pub(super) fn new(store: SqliteStore, table: Table) -> Self {
+    pub(super) fn new(store: Arc<Store>, table: Table) -> Self {
         Self { store, table: Arc::new(table) }
     }
 
@@ -34,14 +34,8 @@ impl SqliteDatabase {
         T: Send + 'static,
         F: FnOnce(&Connection, &Table) -> Result<T> + Send + 'static,
     {
-        let (store, table) = (self.store.clone(), Arc::clone(&self.table));
-        let permit = store.readers().long().await?;
-        let read = move || {
-            let result = store.readers().with(|connection| read(connection, &table));
-            drop(permit);
-            result
-        };
-        tokio::task::spawn_blocking(read).await.map_err(|error| Error::Unavailable(Box::new(error)))?
+        let table = Arc::clone(&self.table);
+        self.store.readers.long(move |connection| read(connection, &table)).await
     }
 
     /// The documents of a filter, in the form that `read` gives them.
@@ -52,7 +46,7 @@ impl SqliteDatabase {
     {
         if find.limit == Some(1) {
             // A look at one document takes microseconds: handing it to another thread would cost more.
-            return self.store.readers().with(|connection| read(connection, &self.table, collection, find));
+            return self.store.readers.with(|connection| read(connection, &self.table, collection, find));
         }
         let (collection, find) = (collection.to_owned(), find.clone());
         self.read(move |connection, table| read(connection, table, &collection, &find)).await
@@ -65,7 +59,7 @@ impl SqliteDatabase {
     {
         let (table, collection) = (Arc::clone(&self.table), collection.to_owned());
         let work = move |writing: &mut Writing<'_>| work(&Target { table: &table, collection: &collection }, writing);
-        self.store.writer().write(work).await
+        self.store.writer.write(work).await
     }
 }
 
@@ -84,6 +78,13 @@ impl DocumentDatabase for SqliteDatabase {
 
     async fn find_fields(&self, collection: &str, find: &Find) -> Result<Vec<Fields>> {
         self.found(collection, find, read::find_fields).await
+    }
+
+    async fn find_encoded(&self, collection: &str, find: &Find, encode: Encode) -> Result<Vec<u8>> {
+        let read = move |connection: &Connection, table: &Table, collection: &str, find: &Find| {
+            read::find_encoded(connection, table, collection, find, encode)
+        };
+        self.found(collection, find, read).await
     }
 
     async fn count(&self, collection: &str, filter: &Filter) -> Result<u64> {
@@ -152,7 +153,7 @@ impl DocumentDatabase for SqliteDatabase {
     }
 
     async fn watch(&self, collection: &str) -> Result<Subscription> {
-        Ok(self.store.writer().subscribe(self.table.layout.name, collection))
+        Ok(self.store.writer.subscribe(self.table.layout.name, collection))
     }
 
     async fn ping(&self) -> Result<()> {

@@ -1,6 +1,9 @@
 //! Reads: a pool of connections, and the walk over the rows of a filter.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -9,13 +12,18 @@ use bson::{Bson, Document};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use rusqlite::types::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 
+use super::file;
 use super::narrow::Narrow;
 use super::row::{self, Row, Shape};
 use super::table::{Column, Table};
 use crate::matcher::matches;
-use crate::{Error, Fields, Filter, Find, JsonDocuments, Order, Path, Render, Result};
+use crate::{Encode, Error, Fields, Filter, Find, JsonDocuments, Order, Path, Render, Result};
+
+/// What a connection for reading keeps of the file, in KiB: the inner pages of all indexes and a page of a list. More would
+/// be a second copy of what the system keeps anyway.
+const CACHE: i64 = 512;
 
 /// Connections for reading.
 #[derive(Debug)]
@@ -24,22 +32,78 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Connection>>,
     /// Connections that are kept open; more readers at once open more for the moment.
     kept: usize,
-    /// Long reads keep a core busy: more of them at once would only wait for each other, with a connection each.
-    long: Arc<Semaphore>,
+    long: Mutex<LongReads>,
+    /// How many long reads run at once: each keeps a core busy, more would only wait for each other.
+    limit: usize,
+}
+
+/// Reads that may take long.
+#[derive(Default)]
+struct LongReads {
+    waiting: VecDeque<LongRead>,
+    /// Threads that work them off.
+    threads: usize,
+}
+
+type LongRead = Box<dyn FnOnce(&Readers) + Send>;
+
+impl fmt::Debug for LongReads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} waiting, {} threads", self.waiting.len(), self.threads)
+    }
 }
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
         let cores = available_parallelism().map_or(1, NonZero::get);
-        let long = cores.max(4);
+        let limit = cores.max(2);
         // Beside the long reads every core may do a short one.
-        Self { path, idle: Mutex::new(Vec::new()), kept: long + cores, long: Arc::new(Semaphore::new(long)) }
+        Self { path, idle: Mutex::default(), kept: limit + cores, long: Mutex::default(), limit }
     }
 
-    /// Waits until a long read may start.
-    pub(super) async fn long(&self) -> Result<OwnedSemaphorePermit> {
-        let permit = Arc::clone(&self.long).acquire_owned().await;
-        permit.map_err(|error| Error::Unavailable(Box::new(error)))
+    /// Runs `read` on a thread where it stops nobody, when it is its turn.
+    ///
+    /// A thread that is done takes the next read that waits, so that under load there are as many as may read, and none
+    /// has to be woken.
+    pub(super) async fn long<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let read: LongRead = Box::new(move |readers| {
+            // Whoever asked may have gone while it waited.
+            if !reply.is_closed() {
+                let _ = reply.send(readers.with(read));
+            }
+        });
+        let needs_thread = {
+            let mut long = self.long.lock();
+            long.waiting.push_back(read);
+            let needs_thread = long.threads < self.limit;
+            long.threads += usize::from(needs_thread);
+            needs_thread
+        };
+        if needs_thread {
+            let readers = Arc::clone(self);
+            tokio::task::spawn_blocking(move || readers.work_off());
+        }
+        answer.await.map_err(|error| Error::Unavailable(Box::new(error)))?
+    }
+
+    /// Carries out long reads until none waits.
+    fn work_off(&self) {
+        while let Some(read) = self.next_long() {
+            // A panic is this read's alone: who asked for it gets no answer, which is an error.
+            let _ = catch_unwind(AssertUnwindSafe(|| read(self)));
+        }
+    }
+
+    /// The read whose turn it is. If there is none, the thread no longer counts.
+    fn next_long(&self) -> Option<LongRead> {
+        let mut long = self.long.lock();
+        let next = long.waiting.pop_front();
+        long.threads -= usize::from(next.is_none());
+        next
     }
 
     /// Runs `read` on a connection of its own.
@@ -47,7 +111,7 @@ impl Readers {
         let idle = self.idle.lock().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => super::connect(&self.path)?,
+            None => self.connect()?,
         };
         let result = read(&connection);
         let mut idle = self.idle.lock();
@@ -55,6 +119,12 @@ impl Readers {
             idle.push(connection);
         }
         result
+    }
+
+    fn connect(&self) -> Result<Connection> {
+        let connection = file::connect(&self.path)?;
+        connection.pragma_update(None, "cache_size", -CACHE)?;
+        Ok(connection)
     }
 }
 
@@ -140,6 +210,21 @@ pub(super) fn find_json(
         row::write_json(table, row, &shape, render, &mut documents.text)
     })?;
     Ok(documents)
+}
+
+/// Rows in a form of the caller's.
+pub(super) fn find_encoded(
+    connection: &Connection,
+    table: &Table,
+    collection: &str,
+    find: &Find,
+    encode: Encode,
+) -> Result<Vec<u8>> {
+    let shape = Shape::of(&find.projection);
+    let mut out = Vec::new();
+    Query::new(table, collection, find, &table.columns)
+        .rows(connection, table, &find.filter, |row| row::encode(table, row, &shape, encode, &mut out))?;
+    Ok(out)
 }
 
 /// Rows as documents.
@@ -267,4 +352,34 @@ pub(super) fn collections(connection: &Connection, table: &Table) -> Result<Vec<
     let mut statement = connection.prepare_cached(&sql)?;
     let names = statement.query_map([table.layout.name], |row| row.get(0))?;
     names.collect::<rusqlite::Result<_>>().map_err(Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_long_read_has_its_turn_whatever_became_of_those_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("reads.db");
+        file::make(&path, "CREATE TABLE numbers (number);").unwrap();
+        let readers = Arc::new(Readers::new(path));
+        let many = 4 * readers.limit;
+        for _ in 0..many {
+            let broken = readers.long::<()>(|_| panic!("on purpose")).await;
+            assert!(matches!(broken, Err(Error::Unavailable(_))));
+        }
+        for _ in 0..many {
+            // Asked for, and no longer waited for.
+            let _ = readers.long(|_| Ok(())).now_or_never();
+        }
+        let reads = (0..many).map(|number| readers.long(move |_| Ok(number)));
+        let numbers = futures::future::try_join_all(reads).await.unwrap();
+        assert_eq!(numbers, Vec::from_iter(0..many));
+        while readers.long.lock().threads > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
 }

@@ -9,7 +9,7 @@ use rusqlite::types::{ToSql, Value, ValueRef};
 use super::index::Stored;
 use super::table::{Column, DATA, Table};
 use crate::json;
-use crate::{Error, Fields, Render, Result, project};
+use crate::{Encode, Error, FieldRef, Fields, Render, Result, project};
 
 /// The columns of a row; `keys` and `times` in the order of the layout.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -244,7 +244,78 @@ impl<'a> Shape<'a> {
     }
 }
 
-/// A row (the columns of [`Table::columns`]) as a document of what is asked for.
+/// What is asked for of a row (the columns of [`Table::columns`]), as it stands in SQLite's memory.
+struct Columns<'r> {
+    id: Option<&'r [u8]>,
+    /// The fields of the layout.
+    fields: Vec<(&'static str, FieldRef<'r>)>,
+    /// JSON text of the field `data`.
+    data: Option<&'r [u8]>,
+    /// JSON text of all other fields, wanted or not, without braces.
+    rest: Option<&'r [u8]>,
+}
+
+impl<'r> Columns<'r> {
+    fn of(table: &Table, row: &'r rusqlite::Row<'_>, shape: &Shape<'_>) -> Result<Self> {
+        let layout = &table.layout;
+        let mut next = 1..;
+        let mut column = || row.get_ref(next.next().unwrap_or_default());
+        let id = if let ValueRef::Blob(id) = column()? { Some(id) } else { None };
+        // With room for what the others will add.
+        let mut fields = Vec::with_capacity(layout.keys.len() + layout.times.len() + 8);
+        for field in layout.keys {
+            if let ValueRef::Text(text) = column()?
+                && shape.wants(field)
+            {
+                fields.push((*field, FieldRef::Text(String::from_utf8_lossy(text))));
+            }
+        }
+        for field in layout.times {
+            if let ValueRef::Integer(millis) = column()?
+                && shape.wants(field)
+            {
+                fields.push((*field, FieldRef::Time(millis)));
+            }
+        }
+        if let (ValueRef::Integer(flag), Some(field)) = (column()?, layout.deletion_flag)
+            && shape.wants(field)
+        {
+            fields.push((field, FieldRef::Bool(flag != 0)));
+        }
+        let data = text(column()?).filter(|_| shape.needs_data());
+        let rest = text(column()?);
+        Ok(Self { id, fields, data, rest })
+    }
+
+    fn id(&self) -> Option<Bson> {
+        let id = <[u8; 12]>::try_from(self.id?).ok()?;
+        Some(Bson::ObjectId(ObjectId::from_bytes(id)))
+    }
+
+    fn data(&self) -> Result<Option<Bson>> {
+        self.data.map(|data| parse(&String::from_utf8_lossy(data))).transpose()
+    }
+
+    /// What is wanted of the other fields.
+    ///
+    /// A projection of columns may name one whose value has another type and is therefore kept there.
+    fn rest(&self, shape: &Shape<'_>) -> Result<Document> {
+        let Some(rest) = self.rest else { return Ok(Document::new()) };
+        let Bson::Document(rest) = parse(&format!("{{{}}}", String::from_utf8_lossy(rest)))? else {
+            return Ok(Document::new());
+        };
+        Ok(match shape {
+            Shape::Whole => rest,
+            _ => rest.into_iter().filter(|(field, _)| field == "_id" || shape.wants(field)).collect(),
+        })
+    }
+}
+
+fn text(column: ValueRef<'_>) -> Option<&[u8]> {
+    if let ValueRef::Text(text) = column { Some(text) } else { None }
+}
+
+/// A row as a document of what is asked for.
 pub(super) fn read_document(table: &Table, row: &rusqlite::Row<'_>, shape: &Shape<'_>) -> Result<Document> {
     let fields = read_fields(table, row, shape)?;
     Ok(fields.into_iter().map(|(field, value)| (field.into_owned(), value)).collect())
@@ -256,50 +327,50 @@ pub(super) fn read_fields(table: &Table, row: &rusqlite::Row<'_>, shape: &Shape<
         let document = project::project(&read_document(table, row, &Shape::Whole)?, paths);
         return Ok(document.into_iter().map(|(field, value)| (Cow::Owned(field), value)).collect());
     }
-    let layout = &table.layout;
-    let mut fields = Vec::with_capacity(layout.keys.len() + layout.times.len() + 8);
-    let mut next = 1..;
-    let mut column = || row.get_ref(next.next().unwrap_or_default());
-    if let ValueRef::Blob(id) = column()?
-        && let Ok(id) = <[u8; 12]>::try_from(id)
-    {
-        fields.push((Cow::Borrowed("_id"), Bson::ObjectId(ObjectId::from_bytes(id))));
-    }
-    for field in layout.keys {
-        if let ValueRef::Text(text) = column()?
-            && shape.wants(field)
-        {
-            fields.push((Cow::Borrowed(*field), Bson::String(String::from_utf8_lossy(text).into_owned())));
-        }
-    }
-    for field in layout.times {
-        if let ValueRef::Integer(millis) = column()?
-            && shape.wants(field)
-        {
-            fields.push((Cow::Borrowed(*field), Bson::DateTime(DateTime::from_millis(millis))));
-        }
-    }
-    let flag = column()?;
-    if let (ValueRef::Integer(flag), Some(field)) = (flag, layout.deletion_flag)
-        && shape.wants(field)
-    {
-        fields.push((Cow::Borrowed(field), Bson::Boolean(flag != 0)));
-    }
-    if let ValueRef::Text(data) = column()?
-        && shape.needs_data()
-    {
-        fields.push((Cow::Borrowed(DATA), parse(&String::from_utf8_lossy(data))?));
-    }
-    if let ValueRef::Text(rest) = column()?
-        && let Bson::Document(rest) = parse(&format!("{{{}}}", String::from_utf8_lossy(rest)))?
-    {
-        let wanted = rest.into_iter().filter(|(field, _)| field == "_id" || shape.wants(field));
-        fields.extend(wanted.map(|(field, value)| (Cow::Owned(field), value)));
-    }
+    let columns = Columns::of(table, row, shape)?;
+    let (id, data, rest) = (columns.id(), columns.data()?, columns.rest(shape)?);
+    let mut fields = Vec::with_capacity(columns.fields.len() + rest.len() + 2);
+    fields.extend(id.map(|id| (Cow::Borrowed("_id"), id)));
+    fields.extend(columns.fields.into_iter().map(|(field, value)| (Cow::Borrowed(field), owned(value))));
+    fields.extend(data.map(|data| (Cow::Borrowed(DATA), data)));
+    fields.extend(rest.into_iter().map(|(field, value)| (Cow::Owned(field), value)));
     Ok(fields)
 }
 
-/// Appends a row (the columns of [`Table::columns`]) as JSON, straight from SQLite's memory where no path is asked for.
+fn owned(value: FieldRef<'_>) -> Bson {
+    match value {
+        FieldRef::Text(text) => Bson::String(text.into_owned()),
+        FieldRef::Time(millis) => Bson::DateTime(DateTime::from_millis(millis)),
+        FieldRef::Bool(value) => Bson::Boolean(value),
+        FieldRef::Other(value) => value.clone(),
+    }
+}
+
+/// Appends a row in the form of `encode`.
+pub(super) fn encode(
+    table: &Table,
+    row: &rusqlite::Row<'_>,
+    shape: &Shape<'_>,
+    encode: Encode,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    if let Shape::Paths(_) = shape {
+        let document = read_document(table, row, shape)?;
+        let fields: Vec<_> = document.iter().map(|(field, value)| (field.as_str(), value.into())).collect();
+        encode(&fields, out);
+        return Ok(());
+    }
+    let columns = Columns::of(table, row, shape)?;
+    let (id, data, rest) = (columns.id(), columns.data()?, columns.rest(shape)?);
+    let mut fields: Vec<(&str, FieldRef<'_>)> = columns.fields;
+    fields.extend(rest.iter().map(|(field, value)| (field.as_str(), value.into())));
+    fields.extend(data.iter().map(|data| (DATA, data.into())));
+    fields.extend(id.iter().map(|id| ("_id", id.into())));
+    encode(&fields, out);
+    Ok(())
+}
+
+/// Appends a row as JSON, straight from SQLite's memory where no path is asked for.
 pub(super) fn write_json(
     table: &Table,
     row: &rusqlite::Row<'_>,
@@ -308,8 +379,8 @@ pub(super) fn write_json(
     out: &mut Vec<u8>,
 ) -> Result<()> {
     let start = out.len();
-    if let Shape::Paths(paths) = shape {
-        let mut document = project::project(&Row::read(table, row)?.to_document(table)?, paths);
+    if let Shape::Paths(_) = shape {
+        let mut document = read_document(table, row, shape)?;
         for hidden in render.hide {
             document.remove(hidden);
         }
@@ -330,68 +401,37 @@ fn write_columns(
     render: Render,
     out: &mut Vec<u8>,
 ) -> Result<()> {
+    let columns = Columns::of(table, row, shape)?;
     let mut object = json::Object::begin(out);
-    let mut next = 1..;
-    let mut column = || row.get_ref(next.next().unwrap_or_default());
-    if let ValueRef::Blob(id) = column()? {
+    if let Some(id) = columns.id {
         json::write_object_id(id, object.key("_id"));
     }
-    for field in table.layout.keys {
-        if let ValueRef::Text(text) = column()?
-            && shape.wants(field)
-        {
-            json::write_string(&String::from_utf8_lossy(text), object.key(field));
+    for (field, value) in &columns.fields {
+        match value {
+            FieldRef::Text(text) => json::write_string(text, object.key(field)),
+            FieldRef::Time(millis) => json::write_date(*millis, object.key(field)),
+            // The deletion flag: the one that is hidden.
+            FieldRef::Bool(value) if !render.hide.contains(field) => json::write_bool(*value, object.key(field)),
+            FieldRef::Bool(_) => {}
+            FieldRef::Other(value) => json::write_bson(value, object.key(field)),
         }
     }
-    for field in table.layout.times {
-        if let ValueRef::Integer(millis) = column()?
-            && shape.wants(field)
-        {
-            json::write_date(millis, object.key(field));
-        }
-    }
-    let flag = column()?;
-    if let (ValueRef::Integer(flag), Some(field)) = (flag, table.layout.deletion_flag)
-        && shape.wants(field)
-        && !render.hide.contains(&field)
-    {
-        object.key(field).extend_from_slice(if flag == 0 { b"false" } else { b"true" });
-    }
-    if let ValueRef::Text(data) = column()?
-        && shape.needs_data()
-    {
+    if let Some(data) = columns.data {
         object.key(DATA).extend_from_slice(data);
     }
-    if let ValueRef::Text(rest) = column()? {
-        write_rest(table, rest, shape, render, &mut object)?;
-    }
-    object.end();
-    Ok(())
-}
-
-/// The other fields: copied, unless some of them are not wanted.
-fn write_rest(
-    table: &Table,
-    rest: &[u8],
-    shape: &Shape<'_>,
-    render: Render,
-    object: &mut json::Object<'_>,
-) -> Result<()> {
-    let text = String::from_utf8_lossy(rest);
-    let whole = matches!(shape, Shape::Whole);
-    let hides = render.hide.iter().any(|hidden| table.layout.deletion_flag != Some(hidden));
-    if whole && !hides {
-        object.raw().extend_from_slice(rest);
-        return Ok(());
-    }
-    if let Bson::Document(rest) = parse(&format!("{{{text}}}"))? {
-        for (field, value) in rest {
-            // A projection of columns may name one whose value has another type and is therefore kept here.
-            let wanted = field == "_id" || (shape.wants(&field) && !render.hide.contains(&field.as_str()));
-            if wanted {
-                json::write_bson(&value, object.key(&field));
+    if let Some(rest) = columns.rest {
+        // Copied, unless some of it is not wanted.
+        if matches!(shape, Shape::Whole) && render.hide.iter().all(|hidden| table.layout.deletion_flag == Some(hidden))
+        {
+            object.raw().extend_from_slice(rest);
+        } else {
+            for (field, value) in columns.rest(shape)? {
+                if field == "_id" || !render.hide.contains(&field.as_str()) {
+                    json::write_bson(&value, object.key(&field));
+                }
             }
         }
     }
+    object.end();
     Ok(())
 }

@@ -67,14 +67,17 @@ where
             () = self.shutdown.triggered() => return,
             shaken = handshake => shaken,
         };
-        match shaken {
-            Err(_) => debug!(%peer, "no handshake in time"),
-            Ok(Err(error)) => debug!(%peer, "handshake failed: {error}"),
-            Ok(Ok((transport, read_ahead, protocol))) => self.serve(transport, read_ahead, protocol).await,
-        }
+        let (guard, driven) = match shaken {
+            Err(_) => return debug!(%peer, "no handshake in time"),
+            Ok(Err(error)) => return debug!(%peer, "handshake failed: {error}"),
+            Ok(Ok((transport, read_ahead, protocol))) => self.start(transport, read_ahead, protocol),
+        };
+        guard.watch(driven).await;
     }
 
-    async fn serve(self, transport: Transport, read_ahead: Bytes, protocol: Protocol) {
+    /// Hands the connection to hyper. No future: what is large is made in its place on the heap once, and the task of an
+    /// idle connection is little more than a timer.
+    fn start(self, transport: Transport, read_ahead: Bytes, protocol: Protocol) -> (Guard, Driven) {
         let activity = Arc::new(Activity::new());
         let io = TokioIo::new(ServerStream::new(transport, read_ahead, Arc::clone(&activity), self.place));
         let requests = Requests {
@@ -85,15 +88,14 @@ where
             tls: self.tls.is_some(),
         };
         let service = service_fn(move |request: Request<Incoming>| requests.answer(request));
-        let guard = Guard { peer: self.peer, activity, options: self.options, shutdown: self.shutdown.clone() };
-        match protocol {
-            Protocol::Http1 => guard.watch(http1_builder().serve_connection(io, service).with_upgrades()).await,
+        let driven: Driven = match protocol {
+            Protocol::Http1 => Box::pin(http1_builder().serve_connection(io, service).with_upgrades()),
             Protocol::Http2 => {
-                guard.activity.ignore_heads();
-                // Large, and rare: not part of the task of every HTTP/1 connection.
-                Box::pin(guard.watch(http2_builder(self.shutdown).serve_connection(io, service))).await;
+                activity.ignore_heads();
+                Box::pin(http2_builder(self.shutdown.clone()).serve_connection(io, service))
             }
-        }
+        };
+        (Guard { peer: self.peer, activity, options: self.options, shutdown: self.shutdown }, driven)
     }
 }
 
@@ -181,11 +183,10 @@ struct Guard {
 }
 
 impl Guard {
-    async fn watch<C: Closable>(self, connection: C) {
+    async fn watch(self, mut connection: Driven) {
         // A token of its own: the common one would be a lock that all connections take at every wake-up.
         let stop = self.shutdown.token().child_token();
         let mut stopped = pin!(stop.cancelled());
-        let mut connection = pin!(connection);
         let mut timer = pin!(sleep(Duration::ZERO));
         let mut closing = false;
         loop {
@@ -226,6 +227,9 @@ impl Guard {
         }
     }
 }
+
+/// A connection that hyper drives.
+type Driven = Pin<Box<dyn Closable + Send>>;
 
 /// A connection of hyper, of either protocol.
 trait Closable: Future<Output = hyper::Result<()>> {

@@ -52,18 +52,17 @@ where
             join_cookies(request.headers_mut());
         }
         request.extensions_mut().insert(Origin { id: id.clone(), peer: self.peer, tls: self.tls });
-        let service = self.service.clone();
         let program = self.options.program;
-        let answer = async move {
-            match AssertUnwindSafe(service.oneshot(request)).catch_unwind().await {
-                Ok(Ok(response)) => response,
-                Ok(Err(never)) => match never {},
-                Err(panic) => {
-                    error!("the handler panicked: {}", panic_text(panic.as_ref()));
-                    envelope::internal_error(program)
-                }
+        // No async block: it would keep the request twice.
+        let answer = AssertUnwindSafe(self.service.clone().oneshot(request)).catch_unwind();
+        let answer = answer.map(move |outcome| match outcome {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(panic) => {
+                error!("the handler panicked: {}", panic_text(panic.as_ref()));
+                envelope::internal_error(program)
             }
-        };
+        });
         answer.instrument(span).map(move |mut response| {
             // The answer of a backend keeps the id it came with.
             response.headers_mut().entry(X_REQUEST_ID).or_insert_with(|| id.header());

@@ -97,7 +97,12 @@ impl AsyncRead for ServerStream {
             let length = self.read_ahead.len().min(buf.remaining());
             let piece = self.read_ahead.split_to(length);
             buf.put_slice(&piece);
-            return Poll::Ready(Ok(()));
+            // With what has come since: for a second read hyper would double its buffer, and keep that for as long as the
+            // connection lasts.
+            return match self.poll_transport(cx, buf) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                _ => Poll::Ready(Ok(())),
+            };
         }
         let before = buf.filled().len();
         ready!(self.poll_transport(cx, buf))?;
@@ -156,5 +161,34 @@ impl AsyncWrite for ServerStream {
             ready!(self.poll_discard(cx));
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_read_ahead_comes_with_what_has_come_since_and_waits_for_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let ahead = Bytes::from_static(b"GET / HT");
+        let mut stream = ServerStream::new(Transport::Plain(socket), ahead, Arc::new(Activity::new()), place);
+        let mut read = [0; 64];
+        assert_eq!(stream.read(&mut read[..3]).await.unwrap(), 3, "no more than there is room for");
+        client.write_all(b"TP/1.1\r\n\r\n").await.unwrap();
+        let Transport::Plain(socket) = &stream.transport else { unreachable!() };
+        socket.readable().await.unwrap();
+        let length = stream.read(&mut read[3..]).await.unwrap();
+        assert_eq!(&read[..3 + length], b"GET / HTTP/1.1\r\n\r\n");
+
+        stream.read_ahead = Bytes::from_static(b"GET");
+        assert_eq!(stream.read(&mut read).await.unwrap(), 3, "nothing else is there");
     }
 }
