@@ -48,13 +48,9 @@ async fn what_is_no_text_becomes_the_replacement_character() {
         let request = Request::put(path).body(Full::new(Bytes::copy_from_slice(body))).unwrap();
         assert_eq!(client.request(request).await.unwrap().json()["code"], 0, "{}", String::from_utf8_lossy(body));
     };
-    for (body, stored) in [
-        (&br#"{"data":{"s":"\ud800|\ud83d\ude00|\udc00"}}"#[..], "\u{fffd}|\u{1f600}|\u{fffd}"),
-        (b"{\"data\":{\"s\":\"a\xff\xe4\xb8\"}}", "a\u{fffd}\u{fffd}\u{fffd}"),
-    ] {
-        put(&pod("c", "p"), body).await;
-        assert_eq!(client.get(&pod("c", "p")).await.unwrap().json()["data"]["data"]["s"], stored);
-    }
+    put(&pod("c", "p"), b"{\"data\":{\"s\":\"a\xff\xe4\xb8\"}}").await;
+    let stored = client.get(&pod("c", "p")).await.unwrap().json();
+    assert_eq!(stored["data"]["data"]["s"], "a\u{fffd}\u{fffd}\u{fffd}");
     let version = "/bcsstorage/v1/cluster_config/versions/s";
     put(version, br#"{"version":1.20}"#).await;
     assert_eq!(client.get(version).await.unwrap().json()["data"], "1.20");
@@ -166,6 +162,7 @@ mod sweep {
             r#"{"data":{"a.b":{"$c":[{"$d.e":1}]}}}"#,
             r#"{"data":{"":1,"\u0000":2,"_id":3,"$set":{"x":1}}}"#,
             r#"{"data":99999999999999999999999,"x":1e999,"y":-0.0}"#,
+            r#"{"data":"\ud800"}"#,
             r#"{"id":{},"env":[],"clusterId":{"$ne":1},"eventTime":"soon","extraInfo":[1]}"#,
             r#"{"type":7,"receivedTime":1.5,"message":null}"#,
             r#"{"ips":[{}],"ip":[],"version":{},"zkIp":"x"}"#,

@@ -180,6 +180,10 @@ fn converted(
         }
         (Type::Text(wanted), value) => return Err(wrong(&value, wanted)),
         (Type::Integer, value) if value.is_i64() => value,
+        // Here the number is named, too.
+        (Type::Integer, Value::Number(number)) => {
+            return Err(wrong(&Value::Null, "int64").replacen("null", &format!("number {number}"), 1));
+        }
         (Type::Integer, value) => return Err(wrong(&value, "int64")),
         (Type::Bool, value) if value.is_boolean() => value,
         (Type::Bool, value) => return Err(wrong(&value, "bool")),
@@ -234,15 +238,14 @@ fn time(value: &Value) -> Result<String, String> {
 }
 
 /// What Go calls a value in its messages.
-fn kind(value: &Value) -> String {
+fn kind(value: &Value) -> &'static str {
     match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(_) => "bool".to_owned(),
-        Value::Number(number) if number.is_f64() => format!("number {number}"),
-        Value::Number(_) => "number".to_owned(),
-        Value::String(_) => "string".to_owned(),
-        Value::Array(_) => "array".to_owned(),
-        Value::Object(_) => "object".to_owned(),
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }
 
