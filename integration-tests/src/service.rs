@@ -5,14 +5,16 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tokio::net::TcpStream;
 
 use crate::daemon::{Daemon, Ready};
 use crate::http::Client;
 use crate::ports::Port;
 use crate::process::{Process, command};
+use crate::wait::eventually;
 use crate::workdir::{WorkDir, programs};
 
-/// How long a program that is expected to end by itself may take.
+/// How long a program that is expected to end by itself may take, and one that starts to open all its ports.
 const RUN: Duration = Duration::from_secs(30);
 
 /// The config file's name in the working directory.
@@ -177,6 +179,17 @@ impl Service {
     /// A client of the first port, without TLS.
     pub fn client(&self) -> Client {
         Client::new(&self.url())
+    }
+
+    /// A client of its metrics. Services open that port last, so this waits until it takes connections.
+    ///
+    /// # Panics
+    /// When no port was claimed for it, or it stays closed.
+    pub async fn metrics(&self) -> Client {
+        let port = self.ports.iter().find(|(key, _)| ["metric_port", "metricport"].contains(&key.as_str()));
+        let address = port.expect("a port is claimed for the metrics").1.address();
+        eventually("the metrics are served", RUN, async || TcpStream::connect(address).await.is_ok()).await;
+        Client::new(&format!("http://{address}"))
     }
 
     /// The port claimed for a config key.

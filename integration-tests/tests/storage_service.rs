@@ -53,7 +53,7 @@ async fn a_stop_is_quick_and_ends_the_streams() {
 async fn metrics_and_readiness_have_a_port_of_their_own() {
     let storage = spec(&json!({})).start().await;
     put(&storage.client(), "p").await;
-    let metrics = Client::new(&format!("http://127.0.0.1:{}", storage.port("metric_port")));
+    let metrics = storage.metrics().await;
     let text = metrics.get("/metrics").await.unwrap().text();
     let handler = "/bcsstorage/v1/k8s/dynamic/namespace_resources/clusters/{clusterId}/namespaces/{namespace}/{resourceType}/{resourceName}";
     let line = format!(r#"bkbcs_storage_api_request_total_num{{handler="{handler}",method="PUT",status="2xx"}} 1"#);

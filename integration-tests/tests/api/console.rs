@@ -65,7 +65,7 @@ async fn super_users_see_the_services_behind_this_one() {
 
     // The routes, here and on the metric port.
     let listed = client.get("/console/openapi/bcs-api").await.unwrap().json();
-    let metrics = Client::new(&format!("http://127.0.0.1:{}", service.port("metric_port")));
+    let metrics = service.metrics().await;
     assert_eq!(metrics.get("/openapi.json").await.unwrap().json(), listed);
     for route in bcs_api::REST_ROUTES {
         let method = route.method.as_str().to_lowercase();

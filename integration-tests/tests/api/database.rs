@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bcs_integration_tests::chaos::ChaosProxy;
-use bcs_integration_tests::http::Client;
 use bcs_integration_tests::servers::mariadb::MariaDb;
 use bcs_integration_tests::service::Service;
 use bcs_integration_tests::wait::eventually;
@@ -151,7 +150,7 @@ async fn a_database_of_the_original_is_used_as_it_is() {
 
 /// What `/readyz` says of the database.
 async fn readiness(service: &Service) -> Value {
-    let client = Client::new(&format!("http://127.0.0.1:{}", service.port("metric_port")));
+    let client = service.metrics().await;
     let response = client.get("/readyz").await.unwrap();
     response.json()["parts"]["database"].clone()
 }

@@ -95,6 +95,7 @@ async fn replay(dsn: [&str; 2], scheme: &str) {
     let http = main.url();
     let https = format!("https://127.0.0.1:{}", main.port("port"));
     let base = if scheme == "https" { &https } else { &http };
+    main.metrics().await;
     let (webconsole, external) = (ports.webconsole.number().to_string(), ports.external.number().to_string());
     let mut replay = Replay::new(base)
         .option("--zk", &zk)

@@ -1,7 +1,6 @@
 //! The listeners: who may connect, and what is counted of the requests.
 
 use bcs_integration_tests::certs::Certs;
-use bcs_integration_tests::http::Client;
 use bcs_integration_tests::process::{Process, command};
 use bcs_integration_tests::servers::zookeeper::ZooKeeper;
 use bcs_integration_tests::workdir::WorkDir;
@@ -56,7 +55,7 @@ async fn requests_are_counted_as_the_original_counts_them() {
     let _storage = registrar.register("storage", &backend).await;
     let service = spec(&json!({"bcs_zookeeper": address, "webconsole_allow": ["127.0.0.0/8"]})).start().await;
     until_status(&service, "/bcsapi/v4/storage/x", 200).await;
-    let metrics = Client::new(&format!("http://127.0.0.1:{}", service.port("metric_port")));
+    let metrics = service.metrics().await;
     let series = async || metrics.get("/metrics").await.unwrap().text();
     let count = |text: &str, name: &str, method: &str, kind: &str| {
         let series = format!("bcs_api_{name}{{method=\"{method}\",type=\"{kind}\"}} ");

@@ -64,8 +64,7 @@ async fn zookeeper_may_come_later() {
     let address = zookeeper.address().to_string();
     zookeeper.daemon().kill();
     let mut service = spec(&json!({"bcs_zookeeper": address})).start().await;
-    let metrics =
-        bcs_integration_tests::http::Client::new(&format!("http://127.0.0.1:{}", service.port("metric_port")));
+    let metrics = service.metrics().await;
     let client = service.client();
 
     // What needs no ZooKeeper is served, and the service says what it lacks.

@@ -40,6 +40,8 @@ impl World {
     async fn start() -> Self {
         let config = json!({});
         let (service, kube) = tokio::join!(start(&config), Kube::start());
+        // Its last socket is there before any is counted.
+        service.metrics().await;
         let _agent = agent(&service, CLUSTER, &kube).await;
         Self { service, kube, _agent }
     }

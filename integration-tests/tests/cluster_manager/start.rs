@@ -83,7 +83,7 @@ async fn metrics_count_what_was_asked() {
     call(&client, Method::POST, "cluster/BCS-K8S-1", &cluster()).await;
     call(&client, Method::POST, "cluster/BCS-K8S-1", &cluster()).await;
     client.post("/clustermanager/v1/tke/cidr/list_count", &json!({})).await.unwrap();
-    let metrics = Client::new(&format!("http://127.0.0.1:{}", service.port("metricport")));
+    let metrics = service.metrics().await;
     let text = metrics.get("/metrics").await.unwrap().text();
     for line in [
         r#"bkbcs_clustermanager_api_request_total_num{handler="createcluster",method="grpc",status="0"} 1"#,

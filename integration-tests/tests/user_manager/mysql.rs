@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bcs_integration_tests::chaos::ChaosProxy;
-use bcs_integration_tests::http::Client;
 use bcs_integration_tests::servers::mariadb::MariaDb;
 use bcs_integration_tests::service::Service;
 use bcs_integration_tests::wait::eventually;
@@ -157,7 +156,7 @@ async fn replicas_share_tokens_at_once() {
 
 /// `/readyz`: the status, and what the parts say.
 async fn readiness(service: &Service) -> (StatusCode, Value) {
-    let client = Client::new(&format!("http://127.0.0.1:{}", service.port("metric_port")));
+    let client = service.metrics().await;
     let response = client.get("/readyz").await.unwrap();
     (response.status, response.json())
 }

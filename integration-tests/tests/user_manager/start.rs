@@ -135,7 +135,7 @@ async fn client_certificates_are_required_when_asked_for() {
 async fn metrics_count_what_was_asked() {
     let service = start(&config("")).await;
     let admin = Api::admin(&service);
-    let client = Client::new(&format!("http://127.0.0.1:{}", service.port("metric_port")));
+    let client = service.metrics().await;
     let before = client.get("/metrics").await.unwrap().text();
     assert!(!before.contains("bkbcs_usermanager") && before.contains("process_resident_memory_bytes"));
     admin.create_user("plain", "p").await;
