@@ -2,6 +2,7 @@
 //! are compiled for these two only.
 
 use rustls::crypto::aws_lc_rs;
+use serde::de::IgnoredAny;
 
 use crate::config::file::File;
 use crate::config::{Opt, Spec};
@@ -88,7 +89,8 @@ pub fn query(data: &[u8]) {
 pub fn yaml(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(json) = yaml_text::to_json(&text) {
-        assert!(serde_json::from_slice::<serde_json::Value>(&json).is_ok(), "{}", String::from_utf8_lossy(&json));
+        // `Value` would refuse what is nested deeply.
+        assert!(serde_json::from_slice::<IgnoredAny>(&json).is_ok(), "{}", String::from_utf8_lossy(&json));
     }
 }
 
