@@ -5,6 +5,7 @@
 
 use tokio::sync::watch;
 
+use super::node::protected_name;
 use super::{Node, Registration, RegistrationState};
 
 /// The part an instance plays.
@@ -36,6 +37,8 @@ impl std::fmt::Display for Role {
 }
 
 /// The role of the instance that is registered as `own` (none while it is not) among `nodes`, in any order.
+///
+/// A node that the instance left behind in a lost session counts for it as long as it exists: to all others it leads.
 pub fn role(own: Option<&str>, nodes: &[Node]) -> Role {
     let Some(own) = own else { return Role::Unknown };
     if !nodes.iter().any(|node| node.name == own) {
@@ -43,7 +46,7 @@ pub fn role(own: Option<&str>, nodes: &[Node]) -> Role {
     }
     // Equal sequences exist only across directories; the name decides so that all instances agree.
     let first = nodes.iter().min_by_key(|node| (node.sequence, node.name.as_str()));
-    if first.is_some_and(|node| node.name == own) { Role::Master } else { Role::Slave }
+    if first.is_some_and(|node| protected_name(&node.name) == protected_name(own)) { Role::Master } else { Role::Slave }
 }
 
 /// Watches an own registration and the list of nodes, and tells every change of the role.
@@ -110,6 +113,11 @@ mod tests {
             (Some("a0000000012"), &["a0000000012", "z0000000003"], Role::Slave),
             // Cluster ids live in the same directory.
             (Some("a0000000007"), &["BCS-MESOS-10001", "a0000000007"], Role::Master),
+            // A node of its own that a lost session has left behind.
+            (Some("a0000000007"), &["a0000000001", "a0000000007"], Role::Master),
+            (Some("a0000000007"), &["a0000000001", "b0000000002", "a0000000007"], Role::Master),
+            (Some("a0000000007"), &["b0000000001", "a0000000002", "a0000000007"], Role::Slave),
+            (Some("a0000000007"), &["a0000000001"], Role::Unknown),
             (Some("a0000000001"), &["b0000000002"], Role::Unknown),
             (Some("a0000000001"), &[], Role::Unknown),
             (None, &["a0000000001"], Role::Unknown),

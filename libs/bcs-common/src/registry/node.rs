@@ -50,6 +50,11 @@ pub fn sequence(name: &str) -> Option<u64> {
     name.get(start..).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
+/// What the names of all nodes of one registration have in common: all but the sequence number.
+pub(super) fn protected_name(name: &str) -> &str {
+    name.get(..name.len().saturating_sub(SEQUENCE_DIGITS)).unwrap_or(name)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
