@@ -1,7 +1,32 @@
-//! Texts of Go's standard library that clients of the original get to see: quoted strings, and what is wrong with a number
-//! or a JSON text.
+//! What clients of the original know of Go's standard library: its texts (quoted strings, and what is wrong with a number
+//! or a JSON text), and its way to read base64.
 
 use std::fmt::Write;
+
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use serde_json::Value;
+
+/// Base64 as Go reads it: bits after the last byte do not matter. Line ends are skipped: [`without_line_ends`].
+pub const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+
+/// What Go's base64 decoder looks at of a text.
+pub fn without_line_ends(text: &str) -> String {
+    text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect()
+}
+
+/// What `encoding/json` calls a value in its messages.
+pub fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
 
 /// As `strconv.Quote` writes a text, its quotes included.
 pub fn quoted(text: &str) -> String {

@@ -10,6 +10,7 @@ pub mod fuzz;
 pub mod go;
 pub mod http;
 pub mod ini;
+pub mod json_members;
 pub mod logs;
 pub mod metrics;
 pub mod pidfile;

@@ -13,6 +13,8 @@ use serde_json::ser::Formatter;
 use serde_json::{Map, Number, Value};
 use thiserror::Error;
 
+use crate::http::json::write_fragment;
+
 /// Only exactly this type is converted.
 const MEDIA_TYPE: &[u8] = b"application/x-yaml";
 /// Deeper nesting is refused.
@@ -112,15 +114,9 @@ impl Formatter for Go {
     }
 
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let mut rest = fragment;
-        while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
-            let (clean, tail) = rest.split_at(at);
-            writer.write_all(clean.as_bytes())?;
-            let mut chars = tail.chars();
-            write!(writer, "\\u{:04x}", chars.next().map_or(0, u32::from))?;
-            rest = chars.as_str();
-        }
-        writer.write_all(rest.as_bytes())
+        let mut escaped = Vec::with_capacity(fragment.len());
+        write_fragment(&mut escaped, fragment);
+        writer.write_all(&escaped)
     }
 }
 

@@ -117,6 +117,12 @@ impl<'a> From<&'a Bson> for FieldRef<'a> {
 /// Appends a document, given by its fields, each once and in no certain order, to `out` in a form of the caller's.
 pub type Encode = fn(fields: &[(&str, FieldRef<'_>)], out: &mut Vec<u8>);
 
+/// Appends a document in the form of `encode`.
+pub(crate) fn encode_document(document: &Document, encode: Encode, out: &mut Vec<u8>) {
+    let fields: Vec<_> = document.iter().map(|(field, value)| (field.as_str(), value.into())).collect();
+    encode(&fields, out);
+}
+
 /// Writes one document: over the one that matches `key`, else a new one.
 ///
 /// Where the layout has a deletion flag, a match that carries it counts as new: it is written over, its `_id` stays,
@@ -168,8 +174,7 @@ pub trait DocumentDatabase: Send + Sync {
     async fn find_encoded(&self, collection: &str, find: &Find, encode: Encode) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         for document in self.find(collection, find).await? {
-            let fields: Vec<_> = document.iter().map(|(field, value)| (field.as_str(), value.into())).collect();
-            encode(&fields, &mut out);
+            encode_document(&document, encode, &mut out);
         }
         Ok(out)
     }

@@ -2,12 +2,9 @@
 
 use base64::DecodeError;
 use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use bcs_common::go;
+use bcs_common::json_members::Members;
 use http::HeaderMap;
-use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::server::Refusal;
@@ -25,10 +22,6 @@ pub const PEER_ID: &str = "bcs-api-tunnel-id";
 
 /// The original's type of [`AgentParams`], as its errors name it.
 const STRUCT: &str = "tunnel.RegisterCluster";
-
-/// As Go: bits after the last byte do not matter.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// The headers of an agent; empty where one is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,11 +82,11 @@ impl AgentParams {
             return Err(Refusal::bad_request(error));
         }
         let refused = |error: serde_json::Error| Refusal::bad_request(format!("invalid JSON: {error}"));
-        let Fields(fields) = match serde_json::from_slice(&json).map_err(refused)? {
+        let Members(fields) = match serde_json::from_slice(&json).map_err(refused)? {
             Value::Null => return Ok(Self::default()),
             Value::Object(_) => serde_json::from_slice(&json).map_err(refused)?,
             other => {
-                let text = format!("json: cannot unmarshal {} into Go value of type {STRUCT}", kind(&other));
+                let text = format!("json: cannot unmarshal {} into Go value of type {STRUCT}", go::kind(&other));
                 return Err(Refusal::bad_request(text));
             }
         };
@@ -116,7 +109,7 @@ impl AgentParams {
                 Value::Null => {}
                 Value::String(text) => *field = text,
                 other => {
-                    let (kind, structure) = (kind(&other), STRUCT.rsplit('.').next().unwrap_or_default());
+                    let (kind, structure) = (go::kind(&other), STRUCT.rsplit('.').next().unwrap_or_default());
                     let field = format!("{structure}.{known}");
                     let text = format!("json: cannot unmarshal {kind} into Go struct field {field} of type string");
                     return Err(Refusal::bad_request(text));
@@ -135,49 +128,9 @@ impl AgentParams {
     }
 }
 
-/// The fields of an object, in their order.
-struct Fields(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(entry) = entries.next_entry()? {
-                    fields.push(entry);
-                }
-                Ok(Fields(fields))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
-    }
-}
-
-/// What Go calls a JSON value.
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
 fn decode_base64(text: &str) -> Result<Vec<u8>, Refusal> {
-    // Go skips line ends.
-    let text: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-    BASE64.decode(&text).map_err(|error| {
+    let text = go::without_line_ends(text);
+    go::BASE64.decode(&text).map_err(|error| {
         let at = match error {
             DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
             DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => text.len() / 4 * 4,
@@ -193,7 +146,7 @@ mod tests {
     use super::*;
 
     fn encode(json: &str) -> String {
-        BASE64.encode(json)
+        go::BASE64.encode(json)
     }
 
     #[test]

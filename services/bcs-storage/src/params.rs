@@ -1,7 +1,7 @@
 //! Query parameters that many routes share (storage.md 4.5): paging, projection, `extra`, free conditions.
 
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use base64::{Engine as _, alphabet};
+use base64::Engine as _;
+use bcs_common::go;
 use bcs_common::http::query::Query;
 use bcs_docstore::json::{self, Dollar, FULL_WIDTH_DOLLAR};
 use bcs_docstore::{Bson, Document, Filter, Find, Path};
@@ -10,10 +10,6 @@ use chrono::NaiveDateTime;
 
 use crate::error::{Error, Result};
 use crate::selector::Selector;
-
-/// Base64 as Go reads it; line ends are dropped before.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// How many documents an answer holds unless the request says otherwise. Clients take "no limit" as this many.
 pub const DEFAULT_LIMIT: u64 = 3000;
@@ -97,8 +93,9 @@ pub fn extra(text: Option<&str>) -> Result<Document> {
         return Ok(Document::new());
     };
     // Tools break long lines.
-    let text: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-    let bytes = BASE64.decode(text).map_err(|error| Error::invalid(format!("extra is no base64: {error}")))?;
+    let bytes = go::BASE64
+        .decode(go::without_line_ends(text))
+        .map_err(|error| Error::invalid(format!("extra is no base64: {error}")))?;
     match json::decode(&bytes, Dollar::Rewrite)? {
         Bson::Document(conditions) => Ok(conditions),
         _ => Err(Error::invalid("extra is no JSON object")),
@@ -213,7 +210,7 @@ mod tests {
 
     #[test]
     fn extra_is_base64_of_an_object() {
-        let encoded = |text: &str| BASE64.encode(text);
+        let encoded = |text: &str| go::BASE64.encode(text);
         assert_eq!(extra(Some("eyJhIj\noiMSJ9\r\n")).unwrap(), doc! { "a": "1" });
         assert_eq!(extra(Some(&encoded(r#"{"data.n": 3, "z": "1"}"#))).unwrap(), doc! { "data.n": 3_i64, "z": "1" });
         assert_eq!(extra(Some(&encoded(r#"{"$where": 1}"#))).unwrap(), doc! { "\u{ff04}where": 1_i64 });

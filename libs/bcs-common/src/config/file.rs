@@ -1,15 +1,15 @@
 //! The JSON config file: values by the path of an option, with the line they are on (common.md 1.1).
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use serde_path_to_error::{Path, Segment};
 
 use super::lenient::convert;
 use super::option::{Opt, Spec};
+use crate::json_members::Members;
 
 /// Longest piece of a refused value that an error repeats, in characters.
 const SHOWN: usize = 60;
@@ -86,7 +86,7 @@ impl<'a> File<'a> {
     }
 
     fn collect(&mut self, prefix: &str, object: &'a RawValue, spec: &Spec) -> Result<(), String> {
-        let Members(members) = serde_json::from_str(object.get()).map_err(|error| {
+        let Members::<&RawValue>(members) = serde_json::from_str(object.get()).map_err(|error| {
             let first = line(self.text, object) + error.line().saturating_sub(1);
             format!("{}:{first}: broken key", self.name)
         })?;
@@ -135,7 +135,7 @@ fn shown(json: &str) -> String {
 fn inner<'a>(raw: &'a RawValue, segment: &Segment) -> Option<&'a RawValue> {
     match segment {
         Segment::Map { key } => {
-            let Members(members) = serde_json::from_str(raw.get()).ok()?;
+            let Members::<&RawValue>(members) = serde_json::from_str(raw.get()).ok()?;
             members.into_iter().rev().find(|(name, _)| name == key).map(|(_, raw)| raw)
         }
         Segment::Seq { index } => {
@@ -143,31 +143,6 @@ fn inner<'a>(raw: &'a RawValue, segment: &Segment) -> Option<&'a RawValue> {
             elements.get(*index).copied()
         }
         Segment::Enum { .. } | Segment::Unknown => None,
-    }
-}
-
-/// The members of an object in the order of the text, duplicates included.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Collect)
     }
 }
 

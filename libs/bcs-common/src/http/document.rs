@@ -8,11 +8,12 @@ use std::io::Read;
 use flate2::read::{GzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Visitor};
 use serde_json::value::RawValue;
 
 use super::Body;
 use super::body::{self, BodyError};
+use crate::json_members::Members;
 
 /// The fields of a body, in their order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,7 +85,7 @@ impl Document {
     }
 
     fn of(text: &str) -> Self {
-        let Fields(fields) = first_value(text).unwrap_or_default();
+        let Members(fields) = first_value::<Members<&RawValue>>(text).unwrap_or_default();
         Self(fields.into_iter().map(|(name, value)| (name, Value::of(value))).collect())
     }
 
@@ -137,34 +138,6 @@ fn unpacked(decoder: impl Read, limit: usize) -> Vec<u8> {
 /// The first value of a text; what follows is ignored.
 fn first_value<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
     T::deserialize(&mut serde_json::Deserializer::from_str(text)).ok()
-}
-
-/// The fields of an object.
-#[derive(Default)]
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Object)
-    }
-}
-
-struct Object;
-
-impl<'de> Visitor<'de> for Object {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Vec::new();
-        while let Some(entry) = entries.next_entry()? {
-            fields.push(entry);
-        }
-        Ok(Fields(fields))
-    }
 }
 
 /// The bytes of a string, which need be no text.

@@ -4,6 +4,12 @@
 /// written as `\uXXXX`.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
+    write_fragment(out, text);
+    out.push(b'"');
+}
+
+/// Appends what stands between the quotes.
+pub(crate) fn write_fragment(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|b| needs_care(*b)) {
         let (clean, tail) = rest.split_at(at);
@@ -11,7 +17,6 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
         rest = write_special(out, tail);
     }
     out.extend_from_slice(rest);
-    out.push(b'"');
 }
 
 fn needs_care(byte: u8) -> bool {

@@ -9,6 +9,7 @@ use rusqlite::types::{ToSql, Value, ValueRef};
 use super::index::Stored;
 use super::table::{Column, DATA, Table};
 use crate::json;
+use crate::store::encode_document;
 use crate::{Encode, Error, FieldRef, Fields, Render, Result, project};
 
 /// The columns of a row; `keys` and `times` in the order of the layout.
@@ -358,9 +359,7 @@ pub(super) fn encode(
     out: &mut Vec<u8>,
 ) -> Result<()> {
     if let Shape::Paths(_) = shape {
-        let document = read_document(table, row, shape)?;
-        let fields: Vec<_> = document.iter().map(|(field, value)| (field.as_str(), value.into())).collect();
-        encode(&fields, out);
+        encode_document(&read_document(table, row, shape)?, encode, out);
         return Ok(());
     }
     let columns = Columns::of(table, row, shape)?;

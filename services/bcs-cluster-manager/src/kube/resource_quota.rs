@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bcs_common::go::json_error;
+use bcs_common::go::{json_error, kind};
 use serde_json::{Map, Value};
 
 use super::quantity::Quantity;
@@ -235,18 +235,6 @@ fn time(value: &Value) -> Result<String, String> {
     let time =
         time.map_err(|_| format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?}"))?;
     Ok(time.to_utc().to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
-}
-
-/// What Go calls a value in its messages.
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 impl ResourceQuota {
