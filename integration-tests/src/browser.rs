@@ -67,6 +67,11 @@ impl Browser {
         assert!(answer.get("errorText").is_none(), "{url}: {answer}");
     }
 
+    /// Loads the page again.
+    pub fn reload(&mut self) {
+        self.call("Page.reload", json!({}));
+    }
+
     /// Takes every certificate from now on, as a person would who knows whose it is.
     pub fn trust_any_certificate(&mut self) {
         self.call("Security.setIgnoreCertificateErrors", json!({"ignore": true}));
@@ -77,10 +82,14 @@ impl Browser {
     /// # Panics
     /// When it throws.
     pub fn evaluate(&mut self, expression: &str) -> Value {
+        self.try_evaluate(expression).unwrap_or_else(|error| panic!("{expression}: {error}"))
+    }
+
+    fn try_evaluate(&mut self, expression: &str) -> Result<Value, Value> {
         let arguments = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
-        let answer = self.call("Runtime.evaluate", arguments);
+        let answer = self.try_call("Runtime.evaluate", arguments)?;
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
-        answer["result"]["value"].clone()
+        Ok(answer["result"]["value"].clone())
     }
 
     /// Waits until an expression on the page is true.
@@ -89,7 +98,8 @@ impl Browser {
     /// When it does not become true in time; with the text of the page.
     pub fn until(&mut self, expression: &str) {
         let end = Instant::now() + LIMIT;
-        while self.evaluate(&format!("Boolean({expression})")) != json!(true) {
+        // An error: the page went away while it was asked. The next one is asked then.
+        while self.try_evaluate(&format!("Boolean({expression})")) != Ok(json!(true)) {
             if Instant::now() > end {
                 let text = self.evaluate("document.body.innerText");
                 panic!("not in time: {expression}; the page says {text}; errors: {:?}", self.errors);
@@ -132,6 +142,11 @@ impl Browser {
     }
 
     fn call(&mut self, method: &str, parameters: Value) -> Value {
+        self.try_call(method, parameters).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// The result, or the error that the browser answers with.
+    fn try_call(&mut self, method: &str, parameters: Value) -> Result<Value, Value> {
         let id = self.next_id;
         self.next_id += 1;
         let mut message = json!({"id": id, "method": method, "params": parameters});
@@ -145,8 +160,9 @@ impl Browser {
         loop {
             match self.messages.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(answer) if answer["id"] == id => {
-                    assert!(answer.get("error").is_none(), "{method}: {answer}");
-                    return answer["result"].clone();
+                    return answer
+                        .get("error")
+                        .map_or_else(|| Ok(answer["result"].clone()), |error| Err(error.clone()));
                 }
                 Ok(event) => self.note(&event),
                 Err(RecvTimeoutError::Timeout) => panic!("no answer of the browser to {method} in time"),

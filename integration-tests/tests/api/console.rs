@@ -104,7 +104,8 @@ async fn super_users_see_the_services_behind_this_one() {
     browser.until(&says("/rest/clusters/bcs/query_by_id"));
     // A page that is loaded again asks again what there is.
     browser.open(&format!("{base}/#events"));
-    browser.evaluate("window.isOld = true; location.reload()");
+    browser.evaluate("window.isOld = true");
+    browser.reload();
     let loaded = "!window.isOld && document.querySelectorAll('nav a').length === 5";
     browser.until(&format!("{loaded} && {}", says("The latest events that clusters reported.")));
     assert_eq!(browser.take_errors(), Vec::<String>::new());
