@@ -63,7 +63,11 @@ impl Tables {
         let (name, number) = (field.name(), field.number());
         let shape = shape(field)?;
         let rules = self.rules(field)?;
-        writeln!(out, "        Field {{ name: {name:?}, number: {number}, shape: {shape}, rules: {rules} }},")?;
+        let json_key = format!("\"{name}\":");
+        writeln!(
+            out,
+            "        Field {{ name: {name:?}, json_key: {json_key:?}, number: {number}, shape: {shape}, rules: {rules} }},"
+        )?;
         Ok(())
     }
 

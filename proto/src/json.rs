@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bcs_common::go::quoted;
-use bcs_common::http::json::write_string;
+use bcs_common::http::json::{write_plain, write_string};
 
 use crate::parser::{JsonError, Kind, Parser};
 use crate::view::{self, Found, View, WireError};
@@ -42,9 +42,7 @@ pub fn write(message: &'static Message, bytes: &[u8], defaults: Defaults, out: &
         if !std::mem::replace(&mut first, false) {
             out.push(b',');
         }
-        out.push(b'"');
-        out.extend_from_slice(field.name.as_bytes());
-        out.extend_from_slice(b"\":");
+        out.extend_from_slice(field.json_key.as_bytes());
         write_field(field, found, defaults, out)?;
     }
     out.push(b'}');
@@ -70,16 +68,20 @@ fn write_field(field: &Field, found: &Found<'_>, defaults: Defaults, out: &mut V
             out.extend_from_slice(number.to_string().as_bytes());
             out.push(b'"');
         }
-        (Shape::Text, Found::Bytes(bytes)) => write_string(out, view::text(field.name, bytes)?),
+        (Shape::Text, Found::Bytes(bytes)) => write_text(field, bytes, out)?,
         (Shape::Text, _) => out.extend_from_slice(b"\"\""),
         (Shape::Message(inner), Found::Bytes(bytes)) => write(inner, bytes, defaults, out)?,
         (Shape::Message(_), _) => out.extend_from_slice(b"null"),
-        (Shape::TextList, _) => write_list(many, out, |bytes, out| {
-            write_string(out, view::text(field.name, bytes)?);
-            Ok(())
-        })?,
+        (Shape::TextList, _) => write_list(many, out, |bytes, out| write_text(field, bytes, out))?,
         (Shape::MessageList(inner), _) => write_list(many, out, |bytes, out| write(inner, bytes, defaults, out))?,
         (Shape::TextMap, _) => write_map(field, many, out)?,
+    }
+    Ok(())
+}
+
+fn write_text(field: &Field, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
+    if !write_plain(out, bytes) {
+        write_string(out, view::text(field.name, bytes)?);
     }
     Ok(())
 }

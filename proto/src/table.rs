@@ -21,6 +21,8 @@ pub struct Message {
 pub struct Field {
     /// Its name, in JSON too.
     pub name: &'static str,
+    /// The name as JSON is written with it: in quotes and with its colon.
+    pub json_key: &'static str,
     /// Its number on the wire.
     pub number: u32,
     /// Its type.

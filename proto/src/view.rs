@@ -38,8 +38,8 @@ impl<'a> View<'a> {
         let mut found = vec![Found::Nothing; message.fields.len()];
         while !bytes.is_empty() {
             let (number, wire_type) = encoding::decode_key(&mut bytes)?;
-            let index = message.fields.iter().position(|field| field.number == number);
-            let known = index.and_then(|index| Some((message.fields.get(index)?, found.get_mut(index)?)));
+            let known = index_of(message, number);
+            let known = known.and_then(|index| Some((message.fields.get(index)?, found.get_mut(index)?)));
             let Some((field, place)) = known else {
                 encoding::skip_field(wire_type, number, &mut bytes, DecodeContext::default())?;
                 continue;
@@ -67,6 +67,13 @@ impl<'a> View<'a> {
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&'static Field, &Found<'a>)> {
         self.message.fields.iter().zip(&self.found)
     }
+}
+
+fn index_of(message: &Message, number: u32) -> Option<usize> {
+    let is_it = |field: &Field| field.number == number;
+    // Most messages declare their fields in the order of the numbers, from 1 on.
+    let usual = usize::try_from(number).ok()?.checked_sub(1)?;
+    if message.fields.get(usual).is_some_and(is_it) { Some(usual) } else { message.fields.iter().position(is_it) }
 }
 
 /// The value behind its length.

@@ -63,7 +63,8 @@ async fn run(app: &Arc<App>, call: Call, request: Request<Body>, is_form: bool) 
         }
         let internal = |error: bcs_proto::WireError| Status::new(status::INTERNAL, error.to_string());
         let answer = app.call(method, &message).await.map_err(internal)?;
-        let mut json = Vec::with_capacity(answer.len() + answer.len() / 2 + 128);
+        // The names of the fields make about as many bytes again.
+        let mut json = Vec::with_capacity(answer.len() * 2 + 512);
         json::write(method.response, &answer, Defaults::Written, &mut json).map_err(internal)?;
         Ok(json)
     };
