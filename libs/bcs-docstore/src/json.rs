@@ -50,7 +50,30 @@ pub fn decode(text: &[u8], dollar: Dollar) -> Result<Bson, JsonError> {
 /// Reads text that this library wrote. A whole double of 2^63 or more stands there without a fraction; it is no integer.
 pub(crate) fn decode_stored(text: &str) -> Result<Bson, JsonError> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    Value { dollar: Dollar::Keep, over_integers: Over::Double }.deserialize(&mut reader).map_err(JsonError)
+    STORED.deserialize(&mut reader).map_err(JsonError)
+}
+
+/// The members of an object that this library wrote.
+pub(crate) fn decode_stored_members(object: &str) -> Result<Vec<(String, Bson)>, JsonError> {
+    serde_json::Deserializer::from_str(object).deserialize_map(StoredMembers).map_err(JsonError)
+}
+
+struct StoredMembers;
+
+impl<'de> Visitor<'de> for StoredMembers {
+    type Value = Vec<(String, Bson)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(key) = entries.next_key()? {
+            members.push((key, entries.next_value_seed(STORED)?));
+        }
+        Ok(members)
+    }
 }
 
 /// What an integer over 2^63-1 is.
@@ -65,6 +88,8 @@ struct Value {
     dollar: Dollar,
     over_integers: Over,
 }
+
+const STORED: Value = Value { dollar: Dollar::Keep, over_integers: Over::Double };
 
 impl<'de> DeserializeSeed<'de> for Value {
     type Value = Bson;

@@ -24,7 +24,7 @@ mod path;
 pub mod project;
 pub mod sqlite;
 mod store;
-mod time;
+pub mod time;
 pub mod update;
 
 pub use bson::{Bson, Document, doc};

@@ -26,7 +26,26 @@ fn local_offset(seconds: i64) -> i64 {
 }
 
 fn write_with_offset(millis: i64, offset: i64, out: &mut Vec<u8>) {
-    let seconds = millis.div_euclid(1000).saturating_add(offset);
+    write_clock(millis.saturating_add(offset * 1000), b'T', out);
+    if offset == 0 {
+        out.push(b'Z');
+    } else {
+        out.push(if offset < 0 { b'-' } else { b'+' });
+        push_digits(out, offset.abs() / 3600, 2);
+        out.push(b':');
+        push_digits(out, offset.abs() / 60 % 60, 2);
+    }
+}
+
+/// Appends date and time of day with this byte in between: `2021-06-02T10:00:00.97`, without trailing zeros.
+///
+/// ```
+/// let mut out = Vec::new();
+/// bcs_docstore::time::write_clock(1_622_628_000_970, b' ', &mut out);
+/// assert_eq!(out, b"2021-06-02 10:00:00.97");
+/// ```
+pub fn write_clock(millis: i64, between: u8, out: &mut Vec<u8>) {
+    let seconds = millis.div_euclid(1000);
     let (year, month, day) = civil(seconds.div_euclid(86_400));
     let second_of_day = seconds.rem_euclid(86_400);
     if (0..=9999).contains(&year) {
@@ -37,7 +56,7 @@ fn write_with_offset(millis: i64, offset: i64, out: &mut Vec<u8>) {
     for (sign, value) in [
         (b'-', month),
         (b'-', day),
-        (b'T', second_of_day / 3600),
+        (between, second_of_day / 3600),
         (b':', second_of_day / 60 % 60),
         (b':', second_of_day % 60),
     ] {
@@ -51,14 +70,6 @@ fn write_with_offset(millis: i64, offset: i64, out: &mut Vec<u8>) {
         while out.last() == Some(&b'0') {
             out.pop();
         }
-    }
-    if offset == 0 {
-        out.push(b'Z');
-    } else {
-        out.push(if offset < 0 { b'-' } else { b'+' });
-        push_digits(out, offset.abs() / 3600, 2);
-        out.push(b':');
-        push_digits(out, offset.abs() / 60 % 60, 2);
     }
 }
 

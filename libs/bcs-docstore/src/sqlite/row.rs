@@ -187,7 +187,11 @@ fn into_text(out: Vec<u8>) -> String {
 }
 
 fn parse(text: &str) -> Result<Bson> {
-    json::decode_stored(text).map_err(|error| Error::Database(Box::new(error)))
+    json::decode_stored(text).map_err(unreadable)
+}
+
+fn unreadable(error: json::JsonError) -> Error {
+    Error::Database(Box::new(error))
 }
 
 /// A layout field as the value of its column, if its type is the column's.
@@ -300,13 +304,11 @@ impl<'r> Columns<'r> {
     /// What is wanted of the other fields.
     ///
     /// A projection of columns may name one whose value has another type and is therefore kept there.
-    fn rest(&self, shape: &Shape<'_>) -> Result<Document> {
-        let Some(rest) = self.rest else { return Ok(Document::new()) };
-        let Bson::Document(rest) = parse(&["{", &utf8(rest), "}"].concat())? else { return Ok(Document::new()) };
-        Ok(match shape {
-            Shape::Whole => rest,
-            _ => rest.into_iter().filter(|(field, _)| field == "_id" || shape.wants(field)).collect(),
-        })
+    fn rest(&self, shape: &Shape<'_>) -> Result<Vec<(String, Bson)>> {
+        let Some(rest) = self.rest else { return Ok(Vec::new()) };
+        let mut rest = json::decode_stored_members(&["{", &utf8(rest), "}"].concat()).map_err(unreadable)?;
+        rest.retain(|(field, _)| field == "_id" || shape.wants(field));
+        Ok(rest)
     }
 }
 
