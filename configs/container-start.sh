@@ -53,4 +53,5 @@ if [ "${exported[BCS_CONFIG_TYPE]-}" = render ]; then
         render "${template%.template}"
     done
 fi
+[ -x "$program" ] || chmod +x "$program"
 exec "$home/$program" "$@"

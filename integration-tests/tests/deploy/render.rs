@@ -184,6 +184,14 @@ fn what_json_cannot_do_without_is_named() {
 }
 
 #[test]
+fn a_program_without_its_execute_bit_gets_it() {
+    let tree = Tree::stand_in("bcs-check");
+    std::fs::set_permissions(tree.home().join("bcs-check"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let output = tree.run(&defaults("bcs-check"), &["-f", "x"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "-f\nx\n");
+}
+
+#[test]
 fn arguments_arrive_unchanged() {
     for program in SERVICES {
         let output = Tree::stand_in(program).run(&defaults(program), &["-f", "a b", "", "--conf", "$HOME *"]);
