@@ -125,6 +125,17 @@ async fn what_it_cannot_start_with_is_named() {
 }
 
 #[tokio::test]
+async fn a_log_without_a_directory_is_on_standard_error() {
+    let nowhere = "/dev/null/nowhere";
+    let config = json!({"log_dir": nowhere, "alsologtostderr": false, "data_dir": nowhere});
+    let output = storage(&config).env("TMPDIR", nowhere).output().await;
+    assert_eq!(output.code, Some(1));
+    let [first, second, ..] = output.stderr.lines().collect::<Vec<_>>()[..] else { panic!("{}", output.stderr) };
+    assert!(first.starts_with("log: cannot write: ") && second.contains("] store: embedded, "), "{}", output.stderr);
+    assert_eq!(output.stderr.matches("log: cannot write").count(), 1);
+}
+
+#[tokio::test]
 async fn many_open_watches_do_not_hold_up_its_end() {
     let mut service = storage(&json!({})).start().await;
     let client = service.client();

@@ -168,29 +168,34 @@ impl Log {
 
     fn record(&self, severity: Severity, source: Source<'_>, message: &Message) {
         let line = render(self.format, severity, Local::now(), source, message);
-        if severity.number() >= self.threshold {
+        let on_stderr = severity.number() >= self.threshold;
+        if on_stderr {
             to_stderr(&line);
         }
-        self.with_files(|files| files.write(severity, &line));
+        let is_kept = self.with_files(|files| files.write(severity, &line));
+        if !is_kept && !on_stderr {
+            // On a read-only file system, say, where the log would be lost otherwise.
+            to_stderr(&line);
+        }
     }
 
     fn flush(&self) {
         self.with_files(Files::flush);
     }
 
-    /// Standard error hears of the first of a row of failures.
-    fn with_files(&self, action: impl FnOnce(&mut Files) -> io::Result<()>) {
-        let Some(mut files) = self.files.as_ref().and_then(|files| files.try_lock_for(LOCK_LIMIT)) else {
-            return;
-        };
+    /// Whether the files took it, if there are any. Standard error hears of the first of a row of failures.
+    fn with_files(&self, action: impl FnOnce(&mut Files) -> io::Result<()>) -> bool {
+        let Some(files) = &self.files else { return true };
+        let Some(mut files) = files.try_lock_for(LOCK_LIMIT) else { return false };
         let result = action(&mut files);
         drop(files);
         if self.broken.swap(result.is_err(), Ordering::Relaxed) {
-            return;
+            return result.is_ok();
         }
-        if let Err(error) = result {
+        if let Err(error) = &result {
             to_stderr(&format!("log: cannot write: {error}\n"));
         }
+        result.is_ok()
     }
 
     fn set_level(&self, v: i32) {
