@@ -6,7 +6,7 @@ mod http_support;
 use bcs_common::http::body::collect;
 use bcs_common::http::envelope::Program;
 use bcs_common::http::router::{Call, Router};
-use bcs_common::http::server::{Listener, ServerOptions};
+use bcs_common::http::server::{Listener, ServerOptions, host_port};
 use bcs_common::http::{Body, text};
 use bcs_common::shutdown::Shutdown;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -199,4 +199,14 @@ async fn a_taken_address_is_an_error() {
     let taken = listener.local_addr().to_string();
     assert!(Listener::bind(&taken, None).await.is_err());
     assert!(Listener::bind("no address", None).await.is_err());
+}
+
+#[tokio::test]
+async fn no_address_is_every_address() {
+    let listener = Listener::bind(&host_port("", 0), None).await.unwrap();
+    let port = listener.local_addr().port();
+    assert!(listener.local_addr().ip().is_unspecified());
+    tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let error = Listener::bind(&host_port("", port), None).await.err().unwrap();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
 }

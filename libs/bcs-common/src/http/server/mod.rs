@@ -43,6 +43,14 @@ pub fn host_port(address: &str, port: u16) -> String {
     if bare.contains(':') { format!("[{bare}]:{port}") } else { format!("{bare}:{port}") }
 }
 
+/// All addresses of the host, of both families where it has IPv6.
+async fn bind_all(port: &str) -> io::Result<TcpListener> {
+    match TcpListener::bind(format!("[::]:{port}")).await {
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => TcpListener::bind(format!("0.0.0.0:{port}")).await,
+        bound => bound,
+    }
+}
+
 /// A bound socket, plain or TLS.
 pub struct Listener {
     socket: TcpListener,
@@ -51,13 +59,16 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `ip:port` (port 0: any free one). With `tls` the protocol is what ALPN agrees on, HTTP/1.1 without ALPN;
+    /// Binds `ip:port` (port 0: any free one; no ip: all addresses, as in Go). With `tls` the protocol is what ALPN agrees on, HTTP/1.1 without ALPN;
     /// without it clients may also speak HTTP/2 at once (prior knowledge, as gRPC does).
     ///
     /// # Errors
     /// If the address is malformed, not of this host, or taken.
     pub async fn bind(addr: &str, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<Self> {
-        let socket = TcpListener::bind(addr).await?;
+        let socket = match addr.strip_prefix(':') {
+            Some(port) => bind_all(port).await?,
+            None => TcpListener::bind(addr).await?,
+        };
         let address = socket.local_addr()?;
         Ok(Self { socket, address, tls })
     }
