@@ -53,8 +53,12 @@ fn every_variable_of_the_containers_is_set() {
 
 /// Renders the chart with these settings; none where helm is not installed, which the output tells.
 fn rendered(settings: &[&str]) -> Option<String> {
+    rendered_chart(&chart(), settings)
+}
+
+fn rendered_chart(chart: &Path, settings: &[&str]) -> Option<String> {
     let mut helm = Command::new("helm");
-    helm.args(["template", "bcs"]).arg(chart()).args(["--namespace", "bcs-system"]);
+    helm.args(["template", "bcs"]).arg(chart).args(["--namespace", "bcs-system"]);
     settings.iter().for_each(|setting| {
         helm.args(["--set", setting]);
     });
@@ -159,4 +163,19 @@ fn values_for_all_services_win_and_secrets_come_from_an_existing_one() {
     let manifest = rendered(&[&settings[..], &["global.secret.existingSecret=mine"]].concat()).unwrap();
     assert!(!manifest.contains("hunter2"));
     assert!(manifest.contains("key: mongodbPassword") && manifest.contains("key: bcsClusterManagerPeerToken"));
+}
+
+#[test]
+fn the_secrets_can_be_installed_before_the_services() {
+    let dir = chart().join("charts/bcs-init");
+    let template = read(&dir.join("templates/secrets.yaml"));
+    let values = read(&dir.join("values.yaml"));
+    for (key, name) in [("bcsCerts", "bk-bcs-certs"), ("etcdCerts", "bcs-etcd-certs")] {
+        assert!(template.contains(&format!("name: {{{{ .Values.global.secret.{key} }}}}")), "{template}");
+        assert!(values.contains("\nglobal:\n  secret:\n") && values.contains(&format!("\n    {key}: {name}\n")));
+    }
+    let Some(manifest) = rendered_chart(&dir, &[]) else { return };
+    for secret in ["bk-bcs-certs", "bcs-etcd-certs"] {
+        assert!(document(&manifest, "Secret", secret).is_some(), "{manifest}");
+    }
 }
