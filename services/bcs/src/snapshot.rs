@@ -26,6 +26,10 @@ const FORMAT: u32 = 1;
 const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
 /// What SQLite keeps beside a database, which the copy of the database holds, and the locks of running processes.
 const NOT_COPIED: [&str; 4] = ["-wal", "-shm", "-journal", ".lock"];
+/// What a file system keeps in its root, where only its owner may look.
+const OF_FILE_SYSTEM: &str = "lost+found";
+/// Where a restore collects its files in a data directory that is there.
+const RESTORING: &str = ".restoring";
 /// Facts about a running process, which would be wrong after a restore.
 const NOT_KEPT: [&str; 1] = [crate::running::FILE];
 
@@ -146,9 +150,13 @@ fn copy_all(data_dir: &Path, out: &Path) -> Result<Manifest> {
 fn verify(snapshot: &Path) -> Result<Manifest> {
     let file = snapshot.join(MANIFEST);
     let text = fs::read(&file).map_err(|error| SnapshotError::File(file.clone(), error))?;
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| SnapshotError::NoSnapshot(file, error))?;
+    let manifest: Manifest =
+        serde_json::from_slice(&text).map_err(|error| SnapshotError::NoSnapshot(file.clone(), error))?;
     if manifest.format != FORMAT {
         return Err(SnapshotError::Format(manifest.format));
+    }
+    if !manifest.files.iter().any(|entry| entry.database) {
+        return Err(SnapshotError::Damaged(file, "it lists no database".to_owned()));
     }
     for entry in &manifest.files {
         let path = snapshot.join(relative(&entry.path)?);
@@ -163,32 +171,58 @@ fn verify(snapshot: &Path) -> Result<Manifest> {
     Ok(manifest)
 }
 
-/// Puts a sound snapshot where no data is.
+/// Puts a sound snapshot where no data is. A directory that is there is filled, not replaced: it has the owner it should
+/// have, and may be a volume.
 fn restore(snapshot: &Path, data_dir: &Path) -> Result<Manifest> {
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |error| SnapshotError::File(path, error)
-    };
-    if data_dir.exists() && fs::read_dir(data_dir).map_err(at(data_dir))?.next().is_some() {
+    let is_there = data_dir.exists();
+    if is_there && !is_free(data_dir)? {
         return Err(SnapshotError::NotEmpty(data_dir.to_owned()));
     }
     let manifest = verify(snapshot)?;
-    let unfinished = beside(data_dir, "restoring");
+    let unfinished = if is_there { data_dir.join(RESTORING) } else { beside(data_dir, "restoring") };
     remove(&unfinished)?;
-    make_dir(&unfinished)?;
+    let put = copy_listed(&manifest, snapshot, &unfinished).and_then(|()| match is_there {
+        true => move_up(&unfinished, data_dir),
+        false => publish(&unfinished, data_dir),
+    });
+    if put.is_err() {
+        // The first error is the one to report, and the disk may be full of it.
+        let _ = remove(&unfinished);
+    }
+    put.map(|()| manifest)
+}
+
+/// Nothing is in it but what the file system keeps there, and what a restore left that was killed.
+fn is_free(dir: &Path) -> Result<bool> {
+    let names = || fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>();
+    let names = names().map_err(|error| SnapshotError::File(dir.to_owned(), error))?;
+    Ok(names.iter().all(|name| name == OF_FILE_SYSTEM || name == RESTORING))
+}
+
+fn copy_listed(manifest: &Manifest, snapshot: &Path, out: &Path) -> Result<()> {
+    make_dir(out)?;
     for entry in &manifest.files {
         let path = relative(&entry.path)?;
-        let to = unfinished.join(path);
+        let to = out.join(path);
         if let Some(parent) = to.parent() {
             make_dir(parent)?;
         }
         copy_file(&snapshot.join(path), &to)?;
     }
-    if data_dir.exists() {
-        fs::remove_dir(data_dir).map_err(at(data_dir))?;
-    }
-    publish(&unfinished, data_dir)?;
-    Ok(manifest)
+    Ok(())
+}
+
+/// Moves what is in a directory to the one above it.
+fn move_up(from: &Path, to: &Path) -> Result<()> {
+    let rename = || {
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            fs::rename(entry.path(), to.join(entry.file_name()))?;
+        }
+        fs::remove_dir(from)
+    };
+    rename().map_err(|error| SnapshotError::File(to.to_owned(), error))?;
+    sync(to)
 }
 
 /// A path of the list, which must not lead out of the directory.
@@ -218,7 +252,7 @@ fn files_below(root: &Path, below: &Path) -> Result<Vec<PathBuf>> {
             fs::symlink_metadata(root.join(&path)).map_err(|error| SnapshotError::File(root.join(&path), error))?;
         let text = name.to_string_lossy();
         let is_of_process = NOT_COPIED.iter().any(|end| text.ends_with(end));
-        if kind.is_dir() {
+        if kind.is_dir() && name != OF_FILE_SYSTEM {
             files.extend(files_below(root, &path)?);
         } else if kind.is_file() && !is_of_process && !NOT_KEPT.contains(&text.as_ref()) {
             files.push(path);
@@ -358,7 +392,6 @@ mod tests {
         assert_eq!(names, [("admin-token", false), ("deep/one.db", true)]);
         assert_eq!(verify(&out).unwrap().files.len(), 2);
 
-        fs::create_dir_all(&to).unwrap();
         restore(&out, &to).unwrap();
         assert_eq!((rows(&to.join("deep/one.db")), rows(&from.join("deep/one.db"))), (3, 4));
         assert_eq!(fs::read_to_string(to.join("admin-token")).unwrap(), "secret");
@@ -382,6 +415,57 @@ mod tests {
         assert!(matches!(error, SnapshotError::Damaged(..)) && !dir.path().join("new").exists());
         fs::remove_file(out.join("admin-token")).unwrap();
         assert!(chain(&verify(&out).unwrap_err()).contains("admin-token"));
+    }
+
+    #[test]
+    fn a_directory_that_is_there_is_filled() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, out, to) = (dir.path().join("data"), dir.path().join("snap"), dir.path().join("volume"));
+        let _open = data(&from);
+        fs::create_dir(from.join(OF_FILE_SYSTEM)).unwrap();
+        fs::write(from.join(OF_FILE_SYSTEM).join("x"), "").unwrap();
+        assert_eq!(save(&from, &out).unwrap().files.len(), 2);
+        // As a mounted volume is, and as a restore leaves it that was killed.
+        fs::create_dir_all(to.join(RESTORING)).unwrap();
+        fs::create_dir(to.join(OF_FILE_SYSTEM)).unwrap();
+        fs::write(to.join(RESTORING).join("half"), "").unwrap();
+        let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
+        let before = inode(&to);
+        restore(&out, &to).unwrap();
+        assert_eq!((rows(&to.join("deep/one.db")), inode(&to)), (3, before));
+        assert_eq!(fs::read_to_string(to.join("admin-token")).unwrap(), "secret");
+        assert!(!to.join(RESTORING).exists());
+        assert!(matches!(restore(&out, &to).unwrap_err(), SnapshotError::NotEmpty(_)));
+    }
+
+    #[test]
+    fn a_restore_that_fails_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, out) = (dir.path().join("data"), dir.path().join("snap"));
+        let _open = data(&from);
+        save(&from, &out).unwrap();
+        // Twice the same file: the second one is in the way of itself.
+        let file = out.join(MANIFEST);
+        let mut list: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        let files = list["files"].as_array_mut().unwrap();
+        files.extend(files.clone());
+        fs::write(&file, serde_json::to_vec(&list).unwrap()).unwrap();
+        let (new, empty) = (dir.path().join("new"), dir.path().join("empty"));
+        fs::create_dir(&empty).unwrap();
+        for to in [&new, &empty] {
+            assert!(matches!(restore(&out, to).unwrap_err(), SnapshotError::File(..)));
+        }
+        assert!(!new.exists() && !beside(&new, "restoring").exists());
+        assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_list_without_a_database_is_no_snapshot() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = Manifest { format: FORMAT, created: String::new(), version: String::new(), files: Vec::new() };
+        fs::write(dir.path().join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+        let error = chain(&verify(dir.path()).unwrap_err());
+        assert!(error.ends_with("snapshot.json is damaged: it lists no database"), "{error}");
     }
 
     #[test]
