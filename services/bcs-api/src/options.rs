@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use bcs_common::config::group::{self, CertOptions, CustomCertOptions, LocalOptions, LogOptions, MetricOptions};
 use bcs_common::config::group::{OursOptions, ProcessOptions, ServiceOptions, VerifyClientTlsOptions, ZkOptions};
 use bcs_common::config::{Opt, Spec, lenient};
+use bcs_common::errors::chain;
 use serde::Deserialize;
+
+use crate::bootstrap;
+use crate::networks::Allowed;
 
 /// The embedded database in the data directory.
 const DATABASE_FILE: &str = "api.db";
@@ -309,6 +313,15 @@ pub struct TkeOptions {
 }
 
 impl Options {
+    /// What keeps the service from starting with these options, beside files and backends.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let users = bootstrap::users(&self.bke.bootstrap_users).err().map(|error| chain(&error));
+        let networks = Allowed::parse(&self.webconsole_allow).err();
+        let networks = networks.map(|error| format!("key \"webconsole_allow\": {error}"));
+        users.into_iter().chain(networks).collect()
+    }
+
     /// The secret that the instances share.
     #[must_use]
     pub fn peer_token(&self) -> &str {

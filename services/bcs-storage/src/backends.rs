@@ -202,6 +202,17 @@ fn open_embedded(data_dir: &Path) -> bcs_docstore::Result<Backends> {
     })
 }
 
+/// The sections of the database file that are for something.
+pub const SECTIONS: [&str; 7] = [
+    "mongodb/dynamic",
+    "mongodb/event",
+    "mongodb/alarm",
+    "mongodb/metric",
+    "mongodb/host",
+    "mongodb/clusterConfig",
+    "zk/watch",
+];
+
 fn from_ini(ini: &Ini, metrics: &Metrics, shutdown: &Shutdown) -> Backends {
     let tasks = tracked(shutdown);
     let mut backends = Backends::default();
@@ -226,7 +237,8 @@ fn from_ini(ini: &Ini, metrics: &Metrics, shutdown: &Shutdown) -> Backends {
                 continue;
             }
         };
-        let opened = mongo_options(section, metrics).and_then(|options| {
+        let opened = mongo_options(section).and_then(|options| {
+            let options = MongoOptions { observer: Some(metrics.driver_observer()), ..options };
             let place = format!("{} {}", options.hosts.join(","), options.database);
             let database = MongoDatabase::new(options, layout, shutdown.token(), tasks.clone());
             database.map(|database| (database, place)).map_err(|error| error.to_string())
@@ -254,10 +266,19 @@ fn tracked(shutdown: &Shutdown) -> TaskTracker {
     tasks
 }
 
-fn mongo_options(section: &Section, metrics: &Metrics) -> Result<MongoOptions, String> {
+/// What a MongoDB section says. A password that cannot be decrypted is empty.
+///
+/// # Errors
+/// Why the section cannot be used.
+pub fn mongo_options(section: &Section) -> Result<MongoOptions, String> {
     let pool = |key| section.get(key).and_then(|text| text.parse().ok()).unwrap_or(0);
-    let seconds = section.get("ConnectTimeout").and_then(|text| text.parse().ok());
-    let seconds: u64 = seconds.ok_or("ConnectTimeout must be a number of seconds")?;
+    let seconds: u64 = match section.get("ConnectTimeout") {
+        Some(text) => text.parse().map_err(|_| "ConnectTimeout must be a number of seconds")?,
+        None => {
+            warn!("store: section [{}] has no ConnectTimeout, 0 is taken", section.name());
+            0
+        }
+    };
     let hosts = section.get("Addr").unwrap_or_default().split(',').map(|host| host.trim().to_owned());
     Ok(MongoOptions {
         hosts: hosts.filter(|host| !host.is_empty()).collect(),
@@ -269,7 +290,7 @@ fn mongo_options(section: &Section, metrics: &Metrics) -> Result<MongoOptions, S
         min_pool: pool("MinPoolSize"),
         ignore_delete_events: section.get("IgnoreDeleteEvent") == Some("true"),
         operation_timeout: OPERATION_LIMIT,
-        observer: Some(metrics.driver_observer()),
+        observer: None,
     })
 }
 
@@ -348,7 +369,7 @@ mod tests {
     }
 
     fn options(lines: &str) -> Result<MongoOptions, String> {
-        mongo_options(&section(lines).sections()[0], &Metrics::new().unwrap())
+        mongo_options(&section(lines).sections()[0])
     }
 
     #[test]
@@ -365,13 +386,14 @@ mod tests {
         let plain = options("Addr = a\nConnectTimeout = 0\nIgnoreDeleteEvent = True\nPassword = nonsense").unwrap();
         assert_eq!((plain.connect_timeout, plain.ignore_delete_events), (None, false));
         assert_eq!(plain.password, "");
-        assert!(options("Addr = a").is_err() && options("Addr = a\nConnectTimeout = soon").is_err());
+        assert!(options("Addr = a\nConnectTimeout = soon").is_err());
+        assert_eq!(options("Addr = a").unwrap().connect_timeout, None);
     }
 
     #[tokio::test]
     async fn sections_open_their_stores_and_others_are_ignored() {
         let shutdown = Shutdown::new();
-        let text = "[mongodb/event]\nAddr=127.0.0.1:1\nConnectTimeout=1\nDatabase=event\n[mongodb/alarm]\nAddr=127.0.0.1:1\n[mysql/x]\n";
+        let text = "[mongodb/event]\nAddr=127.0.0.1:1\nConnectTimeout=1\nDatabase=event\n[mongodb/alarm]\nAddr=127.0.0.1:1\nConnectTimeout=soon\n[mysql/x]\n";
         let backends = from_ini(&Ini::parse(text), &Metrics::new().unwrap(), &shutdown);
         assert!(backends.event.is_some());
         assert!(backends.alarm.is_none() && backends.dynamic.is_none() && backends.nodes.is_none());

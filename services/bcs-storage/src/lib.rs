@@ -44,7 +44,9 @@ use bcs_common::http::envelope::Program;
 use bcs_common::service::{self as program, NotStarted};
 use bcs_common::{errors, tls};
 
+pub use backends::{SECTIONS, mongo_options};
 pub use options::{DATABASE_FILE, Options, QUEUE_FILE, spec};
+pub use queue::{QueueConfig, QueueConfigError};
 pub use service::{Running, StartError, start};
 
 /// How long the process takes to stop at most; the charts give it three seconds.

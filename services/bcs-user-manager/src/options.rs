@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use bcs_common::config::group::{self, CertOptions, EtcdRegistryOptions, LocalOptions, LogOptions, MetricOptions};
 use bcs_common::config::group::{OursOptions, ProcessOptions, ServiceOptions, VerifyClientTlsOptions, ZkOptions};
 use bcs_common::config::{Opt, Spec, lenient};
+use bcs_common::errors::chain;
 use bcs_common::secret::{self, SecretError};
 use bcs_sql::{Dsn, DsnError};
 use serde::Deserialize;
@@ -167,6 +168,12 @@ pub(crate) struct BootstrapUser {
 }
 
 impl Options {
+    /// What keeps the service from making the configured users, before it asks its database.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        self.bootstrap_users().err().map(|error| chain(&error)).into_iter().collect()
+    }
+
     /// Decrypts in the order of the original.
     pub(crate) fn secrets(&self) -> Result<Secrets, OptionsError> {
         let tke_secret_id = secret::decrypt(&self.tke.secret_id).map_err(OptionsError::TkeSecretId)?;

@@ -1,19 +1,15 @@
-//! What can be found out on this host: certificates, encrypted values, INI files, ports.
+//! What can be found out on this host: certificates, encrypted values, which backends there are.
 
-use std::io::ErrorKind;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bcs_cluster_manager::{OptionsError, Store};
-use bcs_common::ini::Ini;
 use bcs_common::tls::{self, ClientTls, ServerTls, Verify};
 use bcs_common::{errors, secret};
 
-use super::Values;
 use super::backends::{Backend, Plan};
 use super::report::Report;
-use super::services::{EtcdKeys, IdentityKeys, ListenerKeys, Service};
+use super::services::{EtcdKeys, IdentityKeys, Service};
+use super::{Values, databases};
 use bcs_console::certificate::{self, Certificate};
 
 /// A certificate that ends sooner is worth a warning.
@@ -24,6 +20,7 @@ pub fn check(service: &Service, values: &Values, report: &mut Report) -> Plan {
     for identity in service.identities {
         check_identity(identity, values, report);
     }
+    check_client_verification(values, report);
     for key in service.secrets {
         if let Err(error) = secret::decrypt(values.text(key)) {
             report.failure(format!("{key}: {error}; `bcs crypt encrypt` makes such values"));
@@ -40,49 +37,13 @@ pub fn check(service: &Service, values: &Values, report: &mut Report) -> Plan {
         plan_etcd(keys, values, &mut plan, report);
     }
     if let Some(key) = service.sql {
-        plan_sql(key, values, &mut plan, report);
+        databases::plan_sql(key, values, &mut plan, report);
     }
     if service.has_database_files {
-        plan_databases(values, &mut plan, report);
-        plan_queue(values, &mut plan, report);
+        databases::plan_databases(values, &mut plan, report);
+        databases::plan_queue(values, &mut plan, report);
     }
     plan
-}
-
-/// Binds every port and gives it back.
-pub fn check_ports(service: &Service, values: &Values, report: &mut Report) {
-    for listener in service.listeners {
-        let (address, port) = (values.text(listener.address), values.number(listener.port));
-        if !is_used(listener, values) {
-            report.good(format!("no listener for {}", listener.what));
-            continue;
-        }
-        let bare = address.trim_start_matches('[').trim_end_matches(']');
-        match TcpListener::bind((bare, u16::try_from(port).unwrap_or_default())) {
-            Ok(_) => report.good(format!("{} can listen on {address}:{port}", listener.what)),
-            Err(error) => {
-                let hint = match error.kind() {
-                    ErrorKind::AddrInUse => "; if the service runs already, this is its own port",
-                    ErrorKind::AddrNotAvailable => "; this host does not have the address",
-                    ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
-                    _ => "",
-                };
-                let line =
-                    format!("{} cannot listen on {address}:{port} ({}): {error}{hint}", listener.what, listener.port);
-                match error.kind() {
-                    ErrorKind::AddrInUse => report.warning(line),
-                    _ => report.failure(line),
-                }
-            }
-        }
-    }
-}
-
-fn is_used(listener: &ListenerKeys, values: &Values) -> bool {
-    let has_certificate = !values.text("server_cert_file").is_empty() && !values.text("server_key_file").is_empty();
-    !values.text(listener.address).is_empty()
-        && values.number(listener.port) != 0
-        && (has_certificate || !listener.needs_certificate)
 }
 
 /// A file that the configuration names; none if it names none.
@@ -117,6 +78,15 @@ fn check_identity(keys: &IdentityKeys, values: &Values, report: &mut Report) {
     match usable {
         Ok(()) => check_validity(keys, &cert, report),
         Err(error) => report.failure(format!("{}: {}", keys.what, errors::chain(&error))),
+    }
+}
+
+/// Whoever is to ask clients for certificates must know whose.
+fn check_client_verification(values: &Values, report: &mut Report) {
+    let is_set = |key| !values.text(key).is_empty();
+    let has_listener = is_set("server_cert_file") && is_set("server_key_file");
+    if has_listener && values.is_on("verify_client_tls") && !is_set("ca_file") {
+        report.failure("verify_client_tls is true, but ca_file is not set".to_owned());
     }
 }
 
@@ -176,106 +146,6 @@ fn plan_etcd(keys: &EtcdKeys, values: &Values, plan: &mut Plan, report: &mut Rep
     }
     let servers = list(values.text(keys.servers), 2379);
     plan.add(Backend::Tcp { what: format!("etcd of {}", keys.servers), servers });
-}
-
-/// Where the documents of bcs-cluster-manager are.
-pub fn plan_store(store: Result<Store, OptionsError>, values: &Values, plan: &mut Plan, report: &mut Report) {
-    match store {
-        Ok(Store::Embedded) => report.good(format!("databases: embedded SQLite in {}", values.text("data_dir"))),
-        Ok(Store::Mongo(mongo)) => plan.add(Backend::Mongo {
-            what: "MongoDB of mongo.address".to_owned(),
-            servers: list(&mongo.hosts.join(","), 27017),
-            database: mongo.database,
-            username: mongo.username,
-            password: mongo.password,
-        }),
-        Err(error) => report.failure(error.to_string()),
-    }
-}
-
-fn plan_sql(key: &str, values: &Values, plan: &mut Plan, report: &mut Report) {
-    let value = values.text(key);
-    // Base64, as the encrypted ones have it, has none of these characters. That of bcs-api is never encrypted.
-    let is_clear = key == "bke.mysql_dsn" || ["sqlite:", "@tcp(", "@unix("].iter().any(|mark| value.contains(mark));
-    let dsn = match is_clear {
-        true => Ok(value.to_owned()),
-        false => secret::decrypt(value),
-    };
-    let default_file = Path::new(values.text("data_dir")).join("the service's own file");
-    match dsn.map(|dsn| bcs_sql::Dsn::parse(&dsn, &default_file)) {
-        Ok(Ok(bcs_sql::Dsn::Sqlite(_))) => {
-            report.good(format!("{key}: embedded SQLite in {}", values.text("data_dir")))
-        }
-        Ok(Ok(dsn)) => plan.add(Backend::Sql { key: key.to_owned(), dsn }),
-        Ok(Err(error)) => report.failure(format!("{key}: {error}")),
-        Err(error) => report.failure(format!("{key}: {error}; `bcs crypt encrypt` makes such values")),
-    }
-}
-
-/// The INI file that a key names, or the one of that name in the working directory; none if there is none.
-fn ini(values: &Values, key: &str, default: &str, report: &mut Report) -> Option<Ini> {
-    let named = values.text(key);
-    let path = Path::new(if named.is_empty() { default } else { named });
-    if named.is_empty() && !path.exists() {
-        return None;
-    }
-    match std::fs::read_to_string(path) {
-        Ok(text) => {
-            report.good(format!("{key}: {} is readable", path.display()));
-            Some(Ini::parse(&text))
-        }
-        Err(error) => {
-            report.failure(format!("{key}: {}: {error}", path.display()));
-            None
-        }
-    }
-}
-
-fn plan_databases(values: &Values, plan: &mut Plan, report: &mut Report) {
-    let Some(ini) = ini(values, "database_config_file", bcs_storage::DATABASE_FILE, report) else {
-        if values.text("database_config_file").is_empty() {
-            report.good(format!("databases: embedded SQLite in {}", values.text("data_dir")));
-        }
-        return;
-    };
-    for section in ini.sections() {
-        let get = |key| section.get(key).unwrap_or_default();
-        let servers = get("Addr");
-        match section.name().split_once('/') {
-            Some(("mongodb", _)) => match secret::decrypt(get("Password")) {
-                Ok(password) => plan.add(Backend::Mongo {
-                    what: format!("MongoDB of [{}]", section.name()),
-                    servers: list(servers, 27017),
-                    database: get("Database").to_owned(),
-                    username: get("Username").to_owned(),
-                    password,
-                }),
-                Err(error) => report.failure(format!("[{}] Password: {error}", section.name())),
-            },
-            Some(("zk", _)) => {
-                plan.add(Backend::Tcp {
-                    what: format!("ZooKeeper of [{}]", section.name()),
-                    servers: list(servers, 2181),
-                });
-            }
-            _ => report.warning(format!("section [{}] is of no known kind and ignored", section.name())),
-        }
-    }
-}
-
-fn plan_queue(values: &Values, plan: &mut Plan, report: &mut Report) {
-    let ini = ini(values, "queue_config_file", bcs_storage::QUEUE_FILE, report);
-    let section = ini.as_ref().and_then(|ini| ini.section("queue"));
-    let get = |key| section.and_then(|section| section.get(key)).unwrap_or_default();
-    if !matches!(get("QueueFlag"), "1" | "t" | "T" | "true" | "TRUE" | "True") {
-        return report.good("no queue: nothing is published".to_owned());
-    }
-    let Some((_, server)) = get("Address").rsplit_once('@') else {
-        return report
-            .warning("QueueFlag is true, but [queue] Address has no user@host: nothing is published".to_owned());
-    };
-    let server = server.split('/').next().unwrap_or_default();
-    plan.add(Backend::Tcp { what: "RabbitMQ of [queue]".to_owned(), servers: list(server, 5672) });
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@
 //! whether every backend answers.
 
 mod backends;
+mod databases;
+mod directory;
 mod files;
+mod ports;
 mod report;
 mod services;
 
@@ -35,15 +38,18 @@ pub fn run(args: &ConfigCheckArgs, stdout: &mut impl Write) -> Result<(), Box<dy
     for warning in &loaded.warnings {
         report.warning(warning.clone());
     }
+    for problem in loaded.problems {
+        report.failure(problem);
+    }
     let values = Values(loaded.values);
     let mut plan = files::check(&service, &values, &mut report);
     if let Some(store) = loaded.store {
-        files::plan_store(store, &values, &mut plan, &mut report);
+        databases::plan_store(store, &values, &mut plan, &mut report);
     }
     if !args.offline {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            files::check_ports(&service, &values, &mut report);
+            ports::check(&service, &values, &mut report);
             backends::check(plan, &mut report).await;
         });
     }

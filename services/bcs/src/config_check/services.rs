@@ -39,6 +39,8 @@ pub struct ListenerKeys {
     pub port: &'static str,
     /// It exists only with a server certificate.
     pub needs_certificate: bool,
+    /// It exists only with an address; the others then take all addresses.
+    pub needs_address: bool,
 }
 
 /// A certificate with its key.
@@ -99,13 +101,24 @@ const ETCD: EtcdKeys = EtcdKeys {
     },
     wants_all_files: true,
 };
-const METRICS: ListenerKeys =
-    ListenerKeys { what: "metrics", address: "address", port: "metric_port", needs_certificate: false };
+const METRICS: ListenerKeys = ListenerKeys {
+    what: "metrics",
+    address: "address",
+    port: "metric_port",
+    needs_certificate: false,
+    needs_address: false,
+};
 
 /// Those of bcs-api and bcs-user-manager.
 const API_LISTENERS: &[ListenerKeys] = &[
-    ListenerKeys { what: "HTTPS API", address: "address", port: "port", needs_certificate: true },
-    ListenerKeys { what: "plain API", address: "insecure_address", port: "insecure_port", needs_certificate: false },
+    ListenerKeys { what: "HTTPS API", address: "address", port: "port", needs_certificate: true, needs_address: false },
+    ListenerKeys {
+        what: "plain API",
+        address: "insecure_address",
+        port: "insecure_port",
+        needs_certificate: false,
+        needs_address: true,
+    },
     METRICS,
 ];
 
@@ -115,6 +128,8 @@ pub struct Loaded {
     pub values: Value,
     /// Slips.
     pub warnings: Vec<String>,
+    /// What keeps the service from starting, from its own checks.
+    pub problems: Vec<String>,
     /// Where the documents are, if the values themselves say so; or why not.
     pub store: Option<Result<Store, OptionsError>>,
 }
@@ -124,7 +139,7 @@ impl Service {
     pub fn of(name: ServiceName) -> Self {
         match name {
             ServiceName::Api => Self {
-                load: |file| load::<bcs_api::Options>(&bcs_api::spec(), file),
+                load: |file| load(&bcs_api::spec(), file, bcs_api::Options::problems),
                 listeners: API_LISTENERS,
                 identities: &[SERVER, CLIENT],
                 zookeepers: &["bcs_zookeeper"],
@@ -134,9 +149,15 @@ impl Service {
                 secrets: &[],
             },
             ServiceName::Storage => Self {
-                load: |file| load::<bcs_storage::Options>(&bcs_storage::spec(), file),
+                load: |file| load(&bcs_storage::spec(), file, |_: &bcs_storage::Options| Vec::new()),
                 listeners: &[
-                    ListenerKeys { what: "API", address: "address", port: "port", needs_certificate: false },
+                    ListenerKeys {
+                        what: "API",
+                        address: "address",
+                        port: "port",
+                        needs_certificate: false,
+                        needs_address: false,
+                    },
                     METRICS,
                 ],
                 identities: &[SERVER],
@@ -147,7 +168,7 @@ impl Service {
                 secrets: &[],
             },
             ServiceName::UserManager => Self {
-                load: |file| load::<bcs_user_manager::Options>(&bcs_user_manager::spec(), file),
+                load: |file| load(&bcs_user_manager::spec(), file, bcs_user_manager::Options::problems),
                 listeners: API_LISTENERS,
                 identities: &[SERVER, CLIENT],
                 zookeepers: &["bcs_zookeeper"],
@@ -158,7 +179,7 @@ impl Service {
             },
             ServiceName::ClusterManager => cluster_manager(),
             ServiceName::Check => Self {
-                load: |file| load::<bcs_check::Options>(&bcs_check::spec(), file),
+                load: |file| load(&bcs_check::spec(), file, |_: &bcs_check::Options| Vec::new()),
                 listeners: &[METRICS],
                 identities: &[SERVER, CLIENT],
                 zookeepers: &["bcs_zookeeper", "mesos_zookeeper"],
@@ -179,7 +200,7 @@ impl Service {
 /// It has keys, and a loader, of its own.
 fn cluster_manager() -> Service {
     const fn listener(what: &'static str, port: &'static str) -> ListenerKeys {
-        ListenerKeys { what, address: "address", port, needs_certificate: false }
+        ListenerKeys { what, address: "address", port, needs_certificate: false, needs_address: false }
     }
     const fn identity(what: &'static str, [ca, cert, key]: [&'static str; 3], is_server: bool) -> IdentityKeys {
         IdentityKeys { what, ca, cert, key, is_server, needs_ca: true }
@@ -187,7 +208,8 @@ fn cluster_manager() -> Service {
     Service {
         load: |file| {
             let checked = bcs_cluster_manager::Options::check(file)?;
-            Ok(Loaded { values: checked.values, warnings: checked.warnings, store: Some(checked.options.store()) })
+            let store = Some(checked.options.store());
+            Ok(Loaded { values: checked.values, warnings: checked.warnings, problems: Vec::new(), store })
         },
         listeners: const { &[listener("gRPC", "port"), listener("HTTP", "httpport"), listener("metrics", "metricport")] },
         identities: const {
@@ -210,10 +232,10 @@ fn cluster_manager() -> Service {
 }
 
 /// The service's own types find what is wrong inside of lists and objects.
-fn load<T: DeserializeOwned>(spec: &Spec, file: &Path) -> Result<Loaded, String> {
+fn load<T: DeserializeOwned>(spec: &Spec, file: &Path, problems: impl Fn(&T) -> Vec<String>) -> Result<Loaded, String> {
     let typed = config::load_with_warnings::<T>(spec, arguments(spec, file)).map_err(|exit| exit.stderr)?;
     let values = config::load::<Value>(spec, arguments(spec, file)).map_err(|exit| exit.stderr)?;
-    Ok(Loaded { values, warnings: typed.warnings, store: None })
+    Ok(Loaded { values, warnings: typed.warnings, problems: problems(&typed.options), store: None })
 }
 
 fn arguments(spec: &Spec, file: &Path) -> impl Iterator<Item = OsString> + use<> {

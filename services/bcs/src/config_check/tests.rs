@@ -72,14 +72,18 @@ fn database_files_are_followed() {
     let dir = tempfile::tempdir().unwrap();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let databases = dir.path().join("db.conf");
-    let text = format!("[mongodb/event]\nAddr = {free}\nPassword = hunter2\n[zk/watch]\nAddr = {free}\n[other]\n");
+    let text = format!(
+        "[mongodb/event]\nAddr = {free}\nPassword = hunter2\n[mongodb/alarm]\nAddr = {free}\nConnectTimeout = soon\n\
+         [zk/watch]\nAddr = {free}\n[mongodb/other]\n"
+    );
     std::fs::write(&databases, text).unwrap();
     let config = json!({"port": 0, "metric_port": 0, "database_config_file": databases, "queue_config_file": "/none"});
     let (report, error) = check(dir.path(), ServiceName::Storage, &config.to_string(), false);
     for wanted in [
         "FAILED  [mongodb/event] Password: ",
         "FAILED  ZooKeeper of [zk/watch]: ",
-        "warning section [other]",
+        "FAILED  [mongodb/alarm] ConnectTimeout must be a number of seconds",
+        "warning section [mongodb/other]",
         "FAILED  queue_config_file: /none: ",
     ] {
         assert!(report.contains(wanted), "{wanted} is not in\n{report}");
@@ -127,4 +131,94 @@ fn cluster_manager_has_keys_of_its_own() {
     assert!(error.is_some());
     let (_, error) = check(dir.path(), ServiceName::ClusterManager, "{\"port\": [1]}", true);
     assert!(error.unwrap().contains("key \"port\": want a number"));
+}
+
+/// The lines of a check that say what will not work.
+fn failures(service: ServiceName, config: &serde_json::Value) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let (report, _) = check(dir.path(), service, &config.to_string(), false);
+    report.lines().filter_map(|line| line.strip_prefix("FAILED  ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_the_services_refuse_at_their_start_is_found() {
+    let none = json!({"port": 0, "metric_port": 0, "bcs_zookeeper": ""});
+    let with = |key: &str, value: serde_json::Value| {
+        let mut config = none.clone();
+        config[key] = value;
+        config
+    };
+    let users = json!([{"name": "a", "user_type": "admin", "token": "hunter2!"}]);
+    let found = failures(ServiceName::UserManager, &with("bootstrap_users", users));
+    assert_eq!(
+        found,
+        ["error decrypting token for user [a], key \"bootstrap_users[0].token\": the value is not base64"]
+    );
+    let found = failures(ServiceName::UserManager, &with("bootstrap_users", json!([{"name": "a", "user_type": "x"}])));
+    assert!(found[0].contains("key \"bootstrap_users[0].user_type\"") && found.len() == 1, "{found:?}");
+    let users = json!({"bootstrap_users": [{"name": "a", "tokens": ["hunter2!"]}]});
+    let found = failures(ServiceName::Api, &with("bke", users));
+    assert_eq!(found, ["token of user [a], key \"bke.bootstrap_users[0].tokens[0]\": the value is not base64"]);
+    let found = failures(ServiceName::Api, &with("webconsole_allow", json!(["x"])));
+    assert_eq!(found, ["key \"webconsole_allow\": \"x\" is no network of the form address/bits"]);
+    for service in [ServiceName::Storage, ServiceName::UserManager, ServiceName::Api, ServiceName::ClusterManager] {
+        let found =
+            failures(service, &json!({"data_dir": "/dev/null/x", "bcs_zookeeper": "", "metric_port": 0, "port": 0}));
+        assert!(found.iter().any(|line| line.ends_with("/dev/null is no directory")), "{found:?}");
+    }
+}
+
+#[test]
+fn asking_clients_for_certificates_needs_a_ca() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = bcs_common::certs::generate(&[]).unwrap().write(dir.path(), false).unwrap();
+    let mut config = json!({"bcs_zookeeper": "", "port": 0, "metric_port": 0, "verify_client_tls": true,
+        "server_cert_file": files.server, "server_key_file": files.server_key});
+    for service in [ServiceName::Api, ServiceName::UserManager] {
+        config.as_object_mut().unwrap().remove("ca_file");
+        assert_eq!(failures(service, &config), ["verify_client_tls is true, but ca_file is not set"]);
+        config["ca_file"] = json!(files.ca);
+        assert!(failures(service, &config).is_empty());
+    }
+}
+
+#[test]
+fn one_port_is_not_enough_for_two_listeners() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for address in ["127.0.0.1", ""] {
+        let config = json!({"address": address, "port": free, "metric_port": free});
+        let wanted = format!("metrics cannot listen on {address}:{free} (metric_port): API has this port (port)");
+        assert_eq!(failures(ServiceName::Storage, &config), [wanted]);
+    }
+}
+
+#[test]
+fn a_queue_is_read_as_the_service_reads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let queue = dir.path().join("queue.conf");
+    let config = json!({"port": 0, "metric_port": 0, "queue_config_file": queue});
+    let whole = queue_file(&format!("amqp://u:@{free}"));
+    for (text, wanted) in [
+        (whole.clone(), format!("FAILED  RabbitMQ of [queue]: {free}: Connection refused")),
+        (
+            whole.replace("u:@", "u:hunter2!@"),
+            "FAILED  nothing is published: queue: the password in Address".to_owned(),
+        ),
+        (whole.replace("rabbitmq", "kafka"), "FAILED  nothing is published: queue: key QueueKind".to_owned()),
+        (whole.replace("u:@", "u@"), "FAILED  nothing is published: queue: key Address".to_owned()),
+        (queue_file(""), "warning QueueFlag is true, but [queue] has no Address".to_owned()),
+        (whole.replace("QueueFlag = true", "QueueFlag = false"), "ok      no queue".to_owned()),
+    ] {
+        std::fs::write(&queue, text).unwrap();
+        let (report, _) = check(dir.path(), ServiceName::Storage, &config.to_string(), false);
+        assert!(report.contains(&wanted) && !report.contains("hunter2"), "{wanted} is not in\n{report}");
+    }
+}
+
+/// The template of the charts with this address.
+fn queue_file(address: &str) -> String {
+    let template = include_str!("../../../../configs/bcs-storage/queue.conf.template");
+    let filled = template.replace("${queueFlag}", "true").replace("${queueKind}", "rabbitmq");
+    filled.replace("${queueAddress}", address).replace("${resource}", "Pod").replace("${queueClusterId}", "")
 }
