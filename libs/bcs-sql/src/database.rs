@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::connection::{Connection, Connector, Written};
+use crate::connection::{Connector, Written};
 use crate::dsn::Dsn;
 use crate::error::{ConnectError, SqlError};
 use crate::pool::{Lease, Pool};
@@ -137,7 +137,7 @@ impl Database {
         Ok(Transaction { inner, lease, _writer: writer })
     }
 
-    /// Changes the schema.
+    /// Changes the schema, outside of a transaction.
     pub(crate) async fn run(&self, sql: String) -> Result<(), SqlError> {
         let inner = &*self.0;
         let _writer = inner.writer().await?;
@@ -200,26 +200,26 @@ impl Transaction<'_> {
         self.inner.limited(self.lease.connection().write(sql, params)).await
     }
 
+    /// Changes the schema.
+    pub(crate) async fn run(&mut self, sql: String) -> Result<(), SqlError> {
+        self.inner.limited(self.lease.connection().run(sql)).await
+    }
+
     /// Makes the changes last.
     ///
     /// # Errors
     /// See [`SqlError`]; after [`SqlError::Broken`] and [`SqlError::Timeout`] the changes may have been made or not.
     pub async fn commit(mut self) -> Result<(), SqlError> {
-        self.end("COMMIT").await?;
+        self.run("COMMIT".to_owned()).await?;
         self.lease.keep();
         Ok(())
     }
 
     /// Undoes the changes and keeps the connection.
     pub async fn roll_back(mut self) {
-        if self.end("ROLLBACK").await.is_ok() {
+        if self.run("ROLLBACK".to_owned()).await.is_ok() {
             self.lease.keep();
         }
-    }
-
-    async fn end(&mut self, sql: &str) -> Result<(), SqlError> {
-        let connection: &mut Connection = self.lease.connection();
-        self.inner.limited(connection.run(sql.to_owned())).await
     }
 }
 

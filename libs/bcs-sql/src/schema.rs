@@ -137,15 +137,40 @@ pub async fn make_tables(database: &Database, tables: &[Table]) -> Result<(), Sc
             existing.keys = keys;
         }
     }
-    for table in tables {
-        for sql in missing(database.dialect(), table, existing.get(&table.name.to_lowercase())) {
-            match database.run(sql).await {
-                Err(SqlError::Refused { code, .. }) if EXISTS.contains(&code) => {}
-                result => result.map_err(|source| SchemaError::Make { table: table.name, source })?,
-            }
+    let dialect = database.dialect();
+    let missing = tables.iter().flat_map(|table| {
+        let sql = missing(dialect, table, existing.get(&table.name.to_lowercase()));
+        sql.into_iter().map(|sql| (table.name, sql))
+    });
+    match dialect {
+        Dialect::MySql => one_by_one(database, missing).await,
+        Dialect::Sqlite => all_at_once(database, missing.collect()).await,
+    }
+}
+
+/// MySQL has no transactions for the schema, and another instance may do the same just now.
+async fn one_by_one(
+    database: &Database,
+    missing: impl Iterator<Item = (&'static str, String)>,
+) -> Result<(), SchemaError> {
+    for (table, sql) in missing {
+        match database.run(sql).await {
+            Err(SqlError::Refused { code, .. }) if EXISTS.contains(&code) => {}
+            result => result.map_err(|source| SchemaError::Make { table, source })?,
         }
     }
     Ok(())
+}
+
+/// One wait for the disk, not one for each statement.
+async fn all_at_once(database: &Database, missing: Vec<(&'static str, String)>) -> Result<(), SchemaError> {
+    let Some((table, _)) = missing.last() else { return Ok(()) };
+    let last = |source| SchemaError::Make { table, source };
+    let mut transaction = database.begin().await.map_err(last)?;
+    for (table, sql) in &missing {
+        transaction.run(sql.clone()).await.map_err(|source| SchemaError::Make { table, source })?;
+    }
+    transaction.commit().await.map_err(last)
 }
 
 /// What there is of a table, in lower case.
