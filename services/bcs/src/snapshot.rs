@@ -40,6 +40,8 @@ enum SnapshotError {
     File(PathBuf, #[source] io::Error),
     #[error("{}", .0.display())]
     Database(PathBuf, #[source] rusqlite::Error),
+    #[error("{} to {}", .0.display(), .1.display())]
+    Copy(PathBuf, PathBuf, #[source] rusqlite::Error),
     #[error("{} is damaged: {}", .0.display(), .1)]
     Damaged(PathBuf, String),
     #[error("{} exists already; name a new directory", .0.display())]
@@ -274,7 +276,9 @@ fn copy_database(from: &Path, to: &Path) -> Result<()> {
     write_new(to, &mut io::empty())?;
     let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
     source.busy_timeout(std::time::Duration::from_secs(30)).map_err(failed)?;
-    source.execute("VACUUM INTO ?1", [to.to_string_lossy()]).map_err(failed)?;
+    // Either of them may be what is wrong, such as a full disk.
+    let copied = source.execute("VACUUM INTO ?1", [to.to_string_lossy()]);
+    copied.map_err(|error| SnapshotError::Copy(from.to_owned(), to.to_owned(), error))?;
     sync(to)
 }
 

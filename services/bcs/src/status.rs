@@ -1,12 +1,13 @@
 //! `bcs status`: whether the server of a data directory runs, and how its services are.
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use bcs_console::client::Client;
-use bcs_console::{Readiness, readiness};
+use bcs_console::{Readiness, ServiceAt, readiness};
 use thiserror::Error;
+use tokio::task::JoinSet;
 
 use crate::running;
 
@@ -16,6 +17,8 @@ enum StatusError {
     NotRunning(String),
     #[error("the server that was started on {0} (process {1}) does not answer")]
     Gone(String, u32),
+    #[error("{0}")]
+    Unreadable(String, #[source] io::Error),
     #[error("not everything is ready")]
     NotReady,
 }
@@ -23,16 +26,10 @@ enum StatusError {
 /// Prints one line a service. An error: there is no server, or not all of it is ready.
 pub fn run(data_dir: &Path, stdout: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let name = data_dir.display().to_string();
-    let running = running::read(data_dir)?.ok_or_else(|| StatusError::NotRunning(name.clone()))?;
+    let unreadable = |source| StatusError::Unreadable(data_dir.join(running::FILE).display().to_string(), source);
+    let running = running::read(data_dir).map_err(unreadable)?.ok_or_else(|| StatusError::NotRunning(name.clone()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let found = runtime.block_on(async {
-        let client = Client::new();
-        let mut found = Vec::new();
-        for service in &running.services {
-            found.push((service, readiness(&client, service).await));
-        }
-        found
-    });
+    let found = runtime.block_on(ask(&running.services));
     if found.iter().all(|(_, readiness)| readiness.is_none()) {
         return Err(StatusError::Gone(name, running.pid).into());
     }
@@ -50,6 +47,26 @@ pub fn run(data_dir: &Path, stdout: &mut impl Write) -> Result<(), Box<dyn Error
     }
 }
 
+/// Asks all of them at once: one that hangs takes its time, but not that of the others.
+async fn ask(services: &[ServiceAt]) -> Vec<(&ServiceAt, Option<Readiness>)> {
+    let client = Client::new();
+    let mut asked = JoinSet::new();
+    for (place, service) in services.iter().cloned().enumerate() {
+        let client = client.clone();
+        asked.spawn(async move { (place, readiness(&client, &service).await) });
+    }
+    let mut found: Vec<_> = services.iter().map(|service| (service, None)).collect();
+    while let Some(answer) = asked.join_next().await {
+        // A task that panicked has said nothing.
+        if let Ok((place, readiness)) = answer
+            && let Some((_, slot)) = found.get_mut(place)
+        {
+            *slot = readiness;
+        }
+    }
+    found
+}
+
 fn text(readiness: Option<&Readiness>) -> String {
     let Some(readiness) = readiness else { return "does not answer".to_owned() };
     if readiness.ready {
@@ -62,7 +79,7 @@ fn text(readiness: Option<&Readiness>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bcs_console::ServiceAt;
+    use bcs_common::errors::chain;
 
     use super::*;
     use crate::running::{Announced, Running};
@@ -85,5 +102,34 @@ mod tests {
         let _announced = Announced::new(dir.path(), &running).unwrap();
         let error = run(dir.path(), &mut Vec::new()).unwrap_err().to_string();
         assert!(error.ends_with("(process 7) does not answer"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(running::FILE), "{").unwrap();
+        let error = chain(&*run(dir.path(), &mut Vec::new()).unwrap_err());
+        assert!(error.contains("/server.json: EOF while parsing"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn services_that_hang_are_waited_for_together() {
+        // Connections are made, and nobody answers.
+        let silent: Vec<_> = (0..3).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let services: Vec<_> = silent
+            .iter()
+            .map(|listener| ServiceAt {
+                name: "bcs-storage".into(),
+                scheme: "http".into(),
+                address: None,
+                metrics: Some(listener.local_addr().unwrap()),
+            })
+            .collect();
+        let one = tokio::time::Instant::now();
+        ask(&services[..1]).await;
+        let one = one.elapsed();
+        let all = tokio::time::Instant::now();
+        assert!(ask(&services).await.iter().all(|(_, readiness)| readiness.is_none()));
+        assert!(one > std::time::Duration::ZERO && all.elapsed() < 2 * one, "{one:?} {:?}", all.elapsed());
     }
 }
