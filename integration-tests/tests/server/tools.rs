@@ -2,7 +2,9 @@
 
 use std::process::Output;
 
+use bcs_integration_tests::process::command;
 use bcs_integration_tests::storage::pod;
+use bcs_integration_tests::workdir::{WorkDir, programs};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -80,4 +82,14 @@ async fn a_config_is_checked_before_it_is_used() {
         let (code, stdout, _) = texts(server.bcs(&["completions", shell]));
         assert!(code == Some(0) && stdout.contains("snapshot"), "{shell}");
     }
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_used_is_named() {
+    let dir = WorkDir::new("no-data");
+    dir.write("file", "");
+    let output = command(programs().join("bcs"), dir.path()).args(["server", "--data-dir", "file"]).output().unwrap();
+    let (code, _, stderr) = texts(output);
+    assert_eq!(code, Some(1));
+    assert!(stderr.starts_with("cannot use the data directory file: File exists"), "{stderr}");
 }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bcs_api::Beside;
@@ -33,6 +33,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 enum ServerError {
     #[error("the options of {program} are not usable: {reason}")]
     Options { program: &'static str, reason: String },
+    #[error("cannot use the data directory {}", path.display())]
+    DataDir { path: PathBuf, source: std::io::Error },
     #[error("the certificate of bcs-api")]
     Certs(#[source] CertsError),
     #[error("bcs-api cannot start")]
@@ -70,7 +72,8 @@ pub fn run(args: &ServerArgs, stdout: &mut impl Write) -> Result<(), Box<dyn Err
     let log = LogOptions { logtostderr: true, v: args.verbosity, ..options.storage.log.clone() };
     let _log = logs::init("bcs", &log)?;
     // What clusters report has secrets in it.
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&args.data_dir)?;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&args.data_dir);
+    made.map_err(|source| ServerError::DataDir { path: args.data_dir.clone(), source })?;
     let files = certs::of_server(&args.data_dir, args.address).map_err(ServerError::Certs)?;
     options.api.cert.server_cert_file.clone_from(&files.server);
     options.api.cert.server_key_file.clone_from(&files.server_key);
@@ -135,7 +138,8 @@ async fn serve(
     };
     let started = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     let running = Running { pid: std::process::id(), started, console, services };
-    let _announced = Announced::new(&args.data_dir, &running)?;
+    let _announced = Announced::new(&args.data_dir, &running)
+        .map_err(|source| ServerError::DataDir { path: args.data_dir.clone(), source })?;
     let text = greeting(&args.data_dir, &running, certs, storage.address, admin);
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
