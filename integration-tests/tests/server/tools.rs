@@ -85,6 +85,15 @@ async fn a_config_is_checked_before_it_is_used() {
 }
 
 #[test]
+fn completions_that_cannot_be_written_are_an_error() {
+    let dir = WorkDir::new("completions");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut bcs = command(programs().join("bcs"), dir.path());
+    let (code, _, stderr) = texts(bcs.args(["completions", "bash"]).stdout(full).output().unwrap());
+    assert_eq!((code, stderr.as_str()), (Some(1), "No space left on device (os error 28)\n"));
+}
+
+#[test]
 fn a_data_directory_that_cannot_be_used_is_named() {
     let dir = WorkDir::new("no-data");
     dir.write("file", "");

@@ -31,8 +31,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Config(ConfigCommand::Check(args)) => config_check::run(&args, &mut io::stdout()),
         Command::Snapshot(command) => snapshot::run(&command, &mut io::stdout()),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "bcs", &mut io::stdout());
-            Ok(())
+            // Not to standard output itself: it panics where that is closed or full.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "bcs", &mut script);
+            io::stdout().write_all(&script).map_err(Into::into)
         }
     };
     match result {
