@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use thiserror::Error;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::config::Exit;
 use crate::config::group::{LogOptions, ServiceOptions};
@@ -77,12 +77,30 @@ async fn serve<R>(
     let shutdown = Shutdown::new();
     let no_signals = |error| NotStarted::new(format!("cannot listen to signals: {error}"));
     shutdown.listen_to_signals().map_err(no_signals)?;
-    let outcome = match start(&shutdown).await {
-        Ok(_running) => {
+    serve_until(&shutdown, stop_limit, start).await
+}
+
+async fn serve_until<R>(
+    shutdown: &Shutdown,
+    stop_limit: Duration,
+    start: impl AsyncFnOnce(&Shutdown) -> Result<R, NotStarted>,
+) -> Result<(), NotStarted> {
+    let started = tokio::select! {
+        biased;
+        started = start(shutdown) => Some(started),
+        // A database that does not answer must not hold up the end.
+        () = shutdown.triggered() => None,
+    };
+    let outcome = match started {
+        Some(Ok(_running)) => {
             shutdown.triggered().await;
             Ok(())
         }
-        Err(reason) => Err(reason),
+        Some(Err(reason)) => Err(reason),
+        None => {
+            info!("stopped before it served");
+            Ok(())
+        }
     };
     if !shutdown.drain(stop_limit).await {
         warn!("stopped before everything was done");
@@ -213,6 +231,23 @@ mod tests {
         let port = taken.local_addr().port();
         let error = listeners(&options("127.0.0.1", port), None, false).await.err().unwrap();
         assert_eq!(error.to_string(), format!("insecure server failed: listen tcp 127.0.0.1:{port}"));
+    }
+
+    #[tokio::test]
+    async fn a_start_that_hangs_does_not_hold_up_the_end() {
+        let shutdown = Shutdown::new();
+        let outcome = serve_until(&shutdown, Duration::from_secs(5), async |shutdown| {
+            shutdown.trigger();
+            std::future::pending::<Result<(), NotStarted>>().await
+        });
+        assert!(outcome.await.is_ok());
+        // One that has failed says so, whatever else happens.
+        let shutdown = Shutdown::new();
+        let outcome = serve_until(&shutdown, Duration::from_secs(5), async |shutdown| {
+            shutdown.trigger();
+            Err::<(), _>(NotStarted::new("no"))
+        });
+        assert_eq!(outcome.await.unwrap_err().reason, "no");
     }
 
     #[tokio::test]
