@@ -59,8 +59,9 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `ip:port` (port 0: any free one; no ip: all addresses, as in Go). With `tls` the protocol is what ALPN agrees on, HTTP/1.1 without ALPN;
-    /// without it clients may also speak HTTP/2 at once (prior knowledge, as gRPC does).
+    /// Binds `ip:port` (port 0: any free one; no ip: all addresses, as in Go). With `tls` the protocol is what ALPN
+    /// agrees on, HTTP/1.1 without ALPN; without it clients may also speak HTTP/2 at once (prior knowledge, as gRPC
+    /// does).
     ///
     /// # Errors
     /// If the address is malformed, not of this host, or taken.
