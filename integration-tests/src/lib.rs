@@ -31,6 +31,7 @@ pub mod ports;
 pub mod process;
 pub mod servers;
 pub mod service;
+pub mod soak;
 pub mod storage;
 pub mod tunnel_agent;
 pub mod wait;

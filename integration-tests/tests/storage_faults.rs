@@ -16,6 +16,7 @@ use bcs_integration_tests::chaos::ChaosProxy;
 use bcs_integration_tests::http::{Client, JsonStream};
 use bcs_integration_tests::servers::mongodb::MongoDb;
 use bcs_integration_tests::service::Service;
+use bcs_integration_tests::soak::count;
 use bcs_integration_tests::storage::{databases, metrics, pod, pod_watch, storage, storage_on_mongodb};
 use bcs_integration_tests::wait::{LOAD, eventually};
 use futures::future::join_all;
@@ -27,7 +28,6 @@ const SOON: Duration = Duration::from_secs(120);
 mod kill {
     use super::*;
 
-    const ROUNDS: usize = 20;
     /// Acknowledged writes in a round, at least.
     const WRITES: usize = 1000;
     const WRITERS: usize = 16;
@@ -98,7 +98,7 @@ mod kill {
     async fn kills_under_load_lose_no_acknowledged_write() {
         let mut service = storage(&json!({})).start().await;
         let mut all = vec![vec![Written::default(); NAMES]; WRITERS];
-        for _ in 0..ROUNDS {
+        for _ in 0..count(20, 200) {
             let acknowledged = AtomicUsize::new(0);
             let writers = all.into_iter().enumerate().map(|(writer, objects)| {
                 // Each has a connection of its own, which ends with the service.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use bcs_integration_tests::kube::Kube;
 use bcs_integration_tests::service::Service;
+use bcs_integration_tests::soak::count;
 use bcs_integration_tests::tunnel_agent::{Agent, AgentOptions};
 use bcs_integration_tests::wait::eventually;
 use http::StatusCode;
@@ -24,11 +25,6 @@ const KEPT: u64 = 8 << 20;
 const STORE_FILES: usize = 3 * CLIENTS;
 /// Memory of an idle agent, its socket's task and its place in the lists.
 const PER_AGENT: u64 = 48 << 10;
-
-/// As many as fit into every test run, or as many as a leak of one byte each would need to show.
-fn count(usual: usize, soak: usize) -> usize {
-    if std::env::var_os("BCS_TEST_SOAK").is_some() { soak } else { usual }
-}
 
 struct World {
     service: Service,
