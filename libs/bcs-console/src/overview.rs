@@ -7,6 +7,7 @@ use bcs_common::http::envelope::json_response;
 use bcs_common::http::{Body, page_not_found};
 use bcs_common::tls::TlsError;
 use bcs_common::version;
+use futures::future::join_all;
 use http::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
@@ -77,21 +78,22 @@ impl Overview {
         Ok(Self { client, inspector: Inspector::new()?, has_users })
     }
 
-    /// All services, each asked now.
+    /// All services, asked now and all at once.
     pub async fn answer(&self, services: &[ServiceAt]) -> Response<Body> {
-        let mut states = Vec::new();
-        for service in services {
-            let certificate = match service.address.filter(|_| service.scheme == "https") {
-                Some(address) => self.inspector.inspect(address).await,
-                None => None,
-            };
-            states.push(State { service, readiness: readiness(&self.client, service).await, certificate });
-        }
+        let states = join_all(services.iter().map(|service| self.state(service))).await;
         let answer = Answer { version: version::VERSION, users: self.has_users, services: states };
         match serde_json::to_vec(&answer) {
             Ok(body) => json_response(body),
             Err(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "the overview cannot be written"),
         }
+    }
+
+    async fn state<'a>(&self, service: &'a ServiceAt) -> State<'a> {
+        let certificate = match service.address.filter(|_| service.scheme == "https") {
+            Some(address) => self.inspector.inspect(address).await,
+            None => None,
+        };
+        State { service, readiness: readiness(&self.client, service).await, certificate }
     }
 
     /// The OpenAPI document of a service; no content if it has none.

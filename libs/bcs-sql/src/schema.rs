@@ -164,11 +164,11 @@ async fn one_by_one(
 
 /// One wait for the disk, not one for each statement.
 async fn all_at_once(database: &Database, missing: Vec<(&'static str, String)>) -> Result<(), SchemaError> {
-    let Some((table, _)) = missing.last() else { return Ok(()) };
+    let Some(&(table, _)) = missing.last() else { return Ok(()) };
     let last = |source| SchemaError::Make { table, source };
     let mut transaction = database.begin().await.map_err(last)?;
-    for (table, sql) in &missing {
-        transaction.run(sql.clone()).await.map_err(|source| SchemaError::Make { table, source })?;
+    for (table, sql) in missing {
+        transaction.run(sql).await.map_err(|source| SchemaError::Make { table, source })?;
     }
     transaction.commit().await.map_err(last)
 }

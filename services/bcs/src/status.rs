@@ -6,8 +6,8 @@ use std::path::Path;
 
 use bcs_console::client::Client;
 use bcs_console::{Readiness, ServiceAt, readiness};
+use futures::future::join_all;
 use thiserror::Error;
-use tokio::task::JoinSet;
 
 use crate::running;
 
@@ -49,22 +49,8 @@ pub fn run(data_dir: &Path, stdout: &mut impl Write) -> Result<(), Box<dyn Error
 
 /// Asks all of them at once: one that hangs takes its time, but not that of the others.
 async fn ask(services: &[ServiceAt]) -> Vec<(&ServiceAt, Option<Readiness>)> {
-    let client = Client::new();
-    let mut asked = JoinSet::new();
-    for (place, service) in services.iter().cloned().enumerate() {
-        let client = client.clone();
-        asked.spawn(async move { (place, readiness(&client, &service).await) });
-    }
-    let mut found: Vec<_> = services.iter().map(|service| (service, None)).collect();
-    while let Some(answer) = asked.join_next().await {
-        // A task that panicked has said nothing.
-        if let Ok((place, readiness)) = answer
-            && let Some((_, slot)) = found.get_mut(place)
-        {
-            *slot = readiness;
-        }
-    }
-    found
+    let client = &Client::new();
+    join_all(services.iter().map(|service| async move { (service, readiness(client, service).await) })).await
 }
 
 fn text(readiness: Option<&Readiness>) -> String {

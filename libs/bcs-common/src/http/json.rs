@@ -3,11 +3,9 @@
 /// Appends `text` as a JSON string with its quotes. Besides what JSON demands, `<`, `>`, `&`, U+2028 and U+2029 are
 /// written as `\uXXXX`.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
-    if !write_plain(out, text.as_bytes()) {
-        out.push(b'"');
-        write_fragment(out, text);
-        out.push(b'"');
-    }
+    out.push(b'"');
+    write_fragment(out, text);
+    out.push(b'"');
 }
 
 /// Appends a text as [`write_string`] does if it is ASCII and stands for itself; else appends nothing and returns false.

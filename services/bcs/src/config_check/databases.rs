@@ -72,10 +72,11 @@ pub fn plan_databases(values: &Values, plan: &mut Plan, report: &mut Report) {
         }
         return;
     };
-    for section in ini.sections().iter().filter(|section| !bcs_storage::SECTIONS.contains(&section.name())) {
-        report.warning(format!("section [{}] is for nothing known and ignored", section.name()));
-    }
-    for section in ini.sections().iter().filter(|section| bcs_storage::SECTIONS.contains(&section.name())) {
+    for section in ini.sections() {
+        if !bcs_storage::SECTIONS.contains(&section.name()) {
+            report.warning(format!("section [{}] is for nothing known and ignored", section.name()));
+            continue;
+        }
         let what = |server| format!("{server} of [{}]", section.name());
         if section.name() == "zk/watch" {
             let servers = list(section.get("Addr").unwrap_or_default(), 2181);

@@ -49,7 +49,7 @@ pub fn run(args: &ConfigCheckArgs, stdout: &mut impl Write) -> Result<(), Box<dy
     if !args.offline {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            ports::check(&service, &values, &mut report);
+            ports::check(&service, &values, &mut report).await;
             backends::check(plan, &mut report).await;
         });
     }

@@ -1,31 +1,30 @@
 //! Whether a service can listen where it is told to.
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
+
+use bcs_common::http::server::{Listener, host_port};
 
 use super::Values;
 use super::report::Report;
 use super::services::{ListenerKeys, Service};
 
 /// Binds every port, all at once as the service does, and gives them back.
-pub fn check(service: &Service, values: &Values, report: &mut Report) {
-    let mut bound: Vec<(&ListenerKeys, TcpListener)> = Vec::new();
+pub async fn check(service: &Service, values: &Values, report: &mut Report) {
+    let mut bound: Vec<(&ListenerKeys, Listener)> = Vec::new();
     for listener in service.listeners {
         if !is_used(listener, values) {
             report.good(format!("no listener for {}", listener.what));
             continue;
         }
         let (address, port) = (values.text(listener.address), values.number(listener.port));
-        match bind(address, u16::try_from(port).unwrap_or_default()) {
+        match Listener::bind(&host_port(address, u16::try_from(port).unwrap_or_default()), None).await {
             Ok(socket) => {
                 report.good(format!("{} can listen on {address}:{port}", listener.what));
                 bound.push((listener, socket));
             }
             Err(error) => {
                 let at = format!("{} cannot listen on {address}:{port} ({})", listener.what, listener.port);
-                let other = bound
-                    .iter()
-                    .find(|(_, socket)| socket.local_addr().is_ok_and(|address| u64::from(address.port()) == port));
+                let other = bound.iter().find(|(_, socket)| u64::from(socket.local_addr().port()) == port);
                 match (error.kind(), other) {
                     (ErrorKind::AddrInUse, Some((other, _))) => {
                         report.failure(format!("{at}: {} has this port ({})", other.what, other.port));
@@ -45,14 +44,6 @@ fn hint(kind: ErrorKind) -> &'static str {
         ErrorKind::AddrNotAvailable => "; this host does not have the address",
         ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
         _ => "",
-    }
-}
-
-/// No address means all.
-fn bind(address: &str, port: u16) -> std::io::Result<TcpListener> {
-    match address.trim_start_matches('[').trim_end_matches(']') {
-        "" => TcpListener::bind(("0.0.0.0", port)),
-        bare => TcpListener::bind((bare, port)),
     }
 }
 
