@@ -2,10 +2,10 @@
 //! what may take longer runs where it stops no other task.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, ErrorCode, params_from_iter};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::connection::Written;
@@ -14,6 +14,8 @@ use crate::row::{Param, to_sqlite_time};
 
 /// How long SQLite waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(10);
+/// Pause of a connection that has to wait for another one to have made the file.
+const TRY_AGAIN: Duration = Duration::from_millis(2);
 /// Statements that stay prepared on a connection.
 const PREPARED: usize = 64;
 
@@ -22,13 +24,27 @@ pub(crate) fn open(file: &Path) -> Result<Connection, SqlError> {
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open(file)?;
         connection.busy_timeout(BUSY)?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
+        use_write_ahead_log(&connection)?;
         // What is acknowledged is on the disk.
         connection.pragma_update(None, "synchronous", "full")?;
         connection.set_prepared_statement_cache_capacity(PREPARED);
         Ok(connection)
     };
     apart(open).map_err(|error| SqlError::of_opening(&file.display().to_string(), &error))
+}
+
+/// While another connection does the same with a new file, SQLite says at once that it is busy: this is no wait that its
+/// own time limit is for.
+fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
+    let end = Instant::now() + BUSY;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "wal") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < end => {
+                std::thread::sleep(TRY_AGAIN);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// The rows of a query.
@@ -76,5 +92,29 @@ impl ToSql for Param<'_> {
             Self::Uint(number) => ToSqlOutput::Owned(Value::Integer(i64::from(*number))),
             Self::Time(time) => ToSqlOutput::Owned(Value::Text(to_sqlite_time(*time))),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn several_connections_may_make_the_file_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..20 {
+            let file = dir.path().join(format!("{number}.db"));
+            let barrier = Barrier::new(4);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        open(&file).unwrap();
+                    });
+                }
+            });
+        }
     }
 }
